@@ -1,0 +1,26 @@
+# Everything comes from Debian 12's packages; tools/quickstart installs them.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(absl REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(tomlplusplus REQUIRED)
+pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
+
+# liburing 2.3: the static library, because the ring's inline parts and the library must match.
+find_library(LIBURING_STATIC NAMES liburing.a REQUIRED)
+find_path(LIBURING_INCLUDE liburing.h REQUIRED)
+add_library(volley_liburing INTERFACE)
+target_include_directories(volley_liburing SYSTEM INTERFACE "${LIBURING_INCLUDE}")
+target_link_libraries(volley_liburing INTERFACE "${LIBURING_STATIC}")
+
+if(VOLLEY_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+if(VOLLEY_BUILD_BENCH)
+  find_package(benchmark REQUIRED)
+endif()

@@ -1,0 +1,42 @@
+// Mailbox addresses: RFC 5321 §4.1.2 Mailbox for the envelope, and the "Name <mailbox>" of headers.
+// Domains with other scripts become A-labels (IDNA 2008 by libidn2); a non-ASCII local part needs
+// SMTPUTF8 (RFC 6531). No comments, folding or obsolete forms (RFC 5321 does not have them).
+#ifndef VOLLEY_ENGINE_MESSAGE_ADDRESS_H_
+#define VOLLEY_ENGINE_MESSAGE_ADDRESS_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace volley::engine::message {
+
+// Appends the canonical form to `out` and leaves what was there: local part as given (an unneeded
+// quoting is removed), domain in lower case A-labels. Limits of RFC 5321 §4.5.3.1.1-3: local part 64
+// octets, domain 255, path 256. White space around the address is dropped. Address literals
+// ([192.0.2.1]) are refused unless `allow_literal`. On an error `out` is unchanged and the message
+// says what is wrong in a few words ("no @", "local part is longer than 64 bytes", ...).
+// Fast for plain ASCII: no allocation.
+struct AddressOptions {
+  bool allow_literal = false;
+  bool require_dot = true;   // a domain with one label is hardly ever a person's
+};
+struct AddressInfo {
+  size_t local_part_bytes = 0;   // of the canonical form
+  bool needs_smtputf8 = false;
+};
+absl::StatusOr<AddressInfo> AppendCanonicalAddress(std::string_view text,
+                                                   const AddressOptions& options, std::string* out);
+
+// One mailbox of a header: `Ann Example <ann@example.org>`, `"Example, Ann" <ann@…>`, `ann@…`.
+struct HeaderMailbox {
+  std::string display_name;   // UTF-8, unquoted; empty: none
+  std::string address;        // canonical
+  bool needs_smtputf8 = false;
+};
+absl::StatusOr<HeaderMailbox> ParseHeaderMailbox(std::string_view text);
+
+}  // namespace volley::engine::message
+
+#endif  // VOLLEY_ENGINE_MESSAGE_ADDRESS_H_
