@@ -5,12 +5,12 @@
 // A driver does, after each event: Receive(bytes) -> while (wants_transaction()) Add(next job) ->
 // if no send is in flight: TakeOutput() and send -> if (closed()) close the connection.
 //
-// Pipelining (RFC 2920 §3.1, and smtp-rules D): when the reply to DATA (354) is there, the output is
-// one flight: content, final dot, RSET, MAIL, RCPT..., DATA of the *next* transaction, if the driver
-// added one. With CHUNKING (RFC 3030, mode B1): BDAT n LAST + content, RSET, MAIL, RCPT... of the
-// next; BDAT only after at least one RCPT was accepted. Without PIPELINING: one command at a time.
-// wants_transaction() turns true at just the moment when a next transaction would ride along for
-// free; the driver may also leave it (then the flight ends with the dot) and Add() later.
+// Pipelining (RFC 2920 §3.1, and smtp-rules D): when the reply to DATA (354) is there, the output
+// is one flight: content, final dot, RSET, MAIL, RCPT..., DATA of the *next* transaction, if the
+// driver added one. With CHUNKING (RFC 3030, mode B1): BDAT n LAST + content, RSET, MAIL, RCPT...
+// of the next; BDAT only after at least one RCPT was accepted. Without PIPELINING: one command at a
+// time. wants_transaction() turns true at just the moment when a next transaction would ride along
+// for free; the driver may also leave it (then the flight ends with the dot) and Add() later.
 //
 // Threading: one thread. Lifetime: see Transaction. Errors: everything a peer sends is a verdict or
 // ends the session with a CloseReason; nothing a peer sends trips a check.
@@ -37,62 +37,63 @@ namespace volley::engine::smtp {
 // RFC 5321 §4.5.3.2 and its minimum values; the driver keeps the clock.
 struct ClientTimeouts {
   absl::Duration greeting = absl::Minutes(5);
-  absl::Duration ehlo = absl::Minutes(5);   // the RFC has none: as the others
+  absl::Duration ehlo = absl::Minutes(5);  // the RFC has none: as the others
   absl::Duration mail = absl::Minutes(5);
   absl::Duration rcpt = absl::Minutes(5);
   absl::Duration data = absl::Minutes(2);
   absl::Duration data_block = absl::Minutes(3);  // each write of content that must progress
-  absl::Duration content = absl::Minutes(10);    // §4.5.3.2.6: or the peer delivers and we send again
+  absl::Duration content = absl::Minutes(10);  // §4.5.3.2.6: or the peer delivers and we send again
   absl::Duration rset = absl::Minutes(1);
-  absl::Duration quit = absl::Seconds(10);       // bounded: the mail is safe by then
+  absl::Duration quit = absl::Seconds(10);  // bounded: the mail is safe by then
 };
 
 // LIFETIME: outlives every Client made with it; shared by all sessions of a lane.
 struct ClientOptions {
   Protocol protocol = Protocol::kSmtp;
-  std::string helo_name;        // FQDN or address literal; checked by the caller
-  bool use_pipelining = true;   // false: as if the peer did not offer it
-  bool use_chunking = true;     // false: always DATA
+  std::string helo_name;       // FQDN or address literal; checked by the caller
+  bool use_pipelining = true;  // false: as if the peer did not offer it
+  bool use_chunking = true;    // false: always DATA
   // EHLO keywords to disregard, upper case (as Postfix' smtp_discard_ehlo_keywords).
   std::vector<std::string> discard_ehlo_keywords;
   ClientTimeouts timeouts;
 };
 
 // One message for one or several recipients.
-// LIFETIME: reverse_path and recipients are copied by Add(). The bytes behind `content` and the array
+// LIFETIME: reverse_path and recipients are copied by Add(). The bytes behind `content` and the
+// array
 //   itself stay valid until OnTransactionEnd for this tag, *and* until the driver's own send of the
 //   output that held them is over (the kernel may still read them).
 // REQUIRES: content is in canonical form: every line ends in CRLF, no bare CR or LF, the last line
 //   included (CheckCanonical in content.h); addresses hold no control character or space.
 struct Transaction {
-  uint64_t tag = 0;                                // the driver's; comes back in verdicts
-  std::string_view reverse_path;                   // without <>; empty: the null path
-  std::span<const std::string_view> recipients;    // without <>; 1 to kMaxRecipients
-  std::span<const iovec> content;                  // no empty piece
-  uint64_t content_bytes = 0;                      // sum of the pieces
-  bool eight_bit = false;                          // has bytes over 127: needs 8BITMIME
-  bool smtputf8 = false;                           // needs SMTPUTF8
-  bool dot_free = false;                           // no line begins with a dot: no stuffing needed
+  uint64_t tag = 0;                              // the driver's; comes back in verdicts
+  std::string_view reverse_path;                 // without <>; empty: the null path
+  std::span<const std::string_view> recipients;  // without <>; 1 to kMaxRecipients
+  std::span<const iovec> content;                // no empty piece
+  uint64_t content_bytes = 0;                    // sum of the pieces
+  bool eight_bit = false;                        // has bytes over 127: needs 8BITMIME
+  bool smtputf8 = false;                         // needs SMTPUTF8
+  bool dot_free = false;                         // no line begins with a dot: no stuffing needed
 };
 
 enum class VerdictKind : uint8_t {
   kDelivered,  // the peer took responsibility
   kRetry,      // not delivered, may be tried again
   kFailed,     // not delivered, permanently refused (or cannot be sent to this peer at all)
-  kUnknown,    // all of it was sent but the final reply was not read: delivered or not, nobody knows
+  kUnknown,  // all of it was sent but the final reply was not read: delivered or not, nobody knows
 };
 
 // What became of one recipient of one transaction. Exactly one comes for each.
 struct Verdict {
   uint64_t tag = 0;
-  uint32_t recipient = 0;   // index in Transaction::recipients
+  uint32_t recipient = 0;  // index in Transaction::recipients
   VerdictKind kind = VerdictKind::kRetry;
   // false: this try says nothing about the recipient and costs no attempt: a reused session was
   // closed or said 421 before the message was judged, the peer said "too many recipients" (452 or
   // 552 on RCPT, RFC 5321 §4.5.3.1.10), or the transaction never went out.
   bool counts_as_attempt = true;
   CommandKind command = CommandKind::kContent;  // what the reply answered
-  ReplyView reply;          // code 0 when the session ended without a reply; text then says why
+  ReplyView reply;  // code 0 when the session ended without a reply; text then says why
 };
 
 class ClientObserver {
@@ -105,11 +106,11 @@ class ClientObserver {
 
 enum class CloseReason : uint8_t {
   kNone,
-  kQuit,             // QUIT was answered (or its time is over): all is well
-  kRejected,         // greeting, EHLO/HELO or MAIL-less state refused with 4yz/5yz; see last_reply()
-  kServiceClosing,   // 421 (RFC 5321 §3.8)
-  kPeerClosed,       // the connection ended before QUIT
-  kProtocolError,    // nonsense, desync, over-long reply; error() says what
+  kQuit,            // QUIT was answered (or its time is over): all is well
+  kRejected,        // greeting, EHLO/HELO or MAIL-less state refused with 4yz/5yz; see last_reply()
+  kServiceClosing,  // 421 (RFC 5321 §3.8)
+  kPeerClosed,      // the connection ended before QUIT
+  kProtocolError,   // nonsense, desync, over-long reply; error() says what
   kTimeout,
 };
 
@@ -153,9 +154,9 @@ class Client {
   size_t TakeOutput(std::span<iovec> out);
 
   // --- State ---
-  bool ready() const;    // greeting and EHLO are done, transactions can run
-  bool idle() const;     // ready, and nothing open or unanswered
-  bool closed() const;   // the connection should be closed (or is)
+  bool ready() const;   // greeting and EHLO are done, transactions can run
+  bool idle() const;    // ready, and nothing open or unanswered
+  bool closed() const;  // the connection should be closed (or is)
   CloseReason close_reason() const;
   // How long to wait for the reply that is due next; nullopt: none is due.
   std::optional<absl::Duration> reply_timeout() const;

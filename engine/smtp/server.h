@@ -2,13 +2,22 @@
 // (RFC 5321 §2.3.8: a bare CR or LF in a command or in content is refused, so no smuggling).
 // Serves the sink, and later the submission listener.
 //
-// A driver does: Receive(bytes) -> if no send is in flight: TakeOutput() and send -> when closed() and
-// all output is sent: close the connection.
+// Refused content (bare CR or LF, NUL, an over-long line) is read to its end and answered there
+// with 550, so both sides stay in step. Input that comes before the reply it had to wait for (RFC
+// 2920 §3.1: EHLO, DATA, NOOP, VRFY ... are the last of a group; anything at all where PIPELINING
+// is not offered; before the greeting) is answered 554 and ends the session, as Postfix and Exim
+// do: a peer that does not read replies would have its content taken for commands. After a failed
+// BDAT only RSET goes on (RFC 3030 §2); a malformed one ends the session, because nobody knows how
+// many octets follow.
+//
+// A driver does: Receive(bytes) -> if no send is in flight: TakeOutput() and send -> when closed()
+// and all output is sent: close the connection.
 //
 // Threading: one thread. Nothing is allocated per message once warm.
 #ifndef VOLLEY_ENGINE_SMTP_SERVER_H_
 #define VOLLEY_ENGINE_SMTP_SERVER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,18 +39,20 @@ struct ServerOptions {
   bool eight_bit_mime = true;
   bool smtputf8 = true;
   bool enhanced_status_codes = true;
-  uint64_t size_max = 100u << 20;          // bytes of content; 0: no limit, none advertised
-  uint32_t recipients_max = 1000;          // a transaction; over it 452 4.5.3 (RFC 5321 §4.5.3.1.10)
+  uint64_t size_max = 100u << 20;  // bytes of content; 0: no limit, none advertised
+  uint32_t recipients_max = 1000;  // a transaction; over it 452 4.5.3 (RFC 5321 §4.5.3.1.10)
   std::optional<uint32_t> mail_max, rcpt_max;  // RFC 9422 LIMITS, advertised and enforced
-  uint32_t protocol_errors_max = 20;       // then 421 and close
+  uint32_t text_line_max = 1000;               // octets with CRLF (RFC 5321 §4.5.3.1.6); 0: any
+  uint32_t protocol_errors_max = 20;           // at this many 421 and close; 0: never
 };
 
-// A reply the handler chose. Empty text: the machine's own words for the code.
+// A reply the handler chose. Empty text: the machine's own words for the code. A code out of 200 to
+// 599 is a broken handler and becomes 451.
 struct ServerReply {
   ReplyCode code;
   EnhancedCode enhanced;
-  std::string_view text;   // one line, no CR or LF
-  bool then_close = false; // say it, then end the session (421 and the like)
+  std::string_view text;    // one line, no CR or LF
+  bool then_close = false;  // say it, then end the session (421 and the like)
 };
 
 // MAIL's parameters.
@@ -81,11 +92,21 @@ class Server {
   void OnConnectionClosed();
 
   bool has_output() const;
-  // The replies so far. LIFETIME: until OnOutputSent(). What Receive() makes meanwhile is kept apart.
-  std::string_view TakeOutput();
+  // The replies so far, but no more than `max_bytes` of them (a driver that delays replies takes
+  // them by the flight, see output_end()). LIFETIME: until OnOutputSent(). What Receive() makes
+  // meanwhile is kept apart. REQUIRES: what was taken before has been sent.
+  std::string_view TakeOutput(size_t max_bytes = SIZE_MAX);
   void OnOutputSent();
+  // Positions in the stream of all replies since Reset(): of what was made, and of what was taken.
+  uint64_t output_end() const;
+  uint64_t output_taken() const;
 
-  bool closed() const;             // close once the output is sent
+  // Says `reply` (a 421: shutting down, idle too long; RFC 5321 §3.8) and ends the session. An open
+  // transaction is reset. Nothing happens when the session has ended already.
+  void EndSession(const ServerReply& reply);
+
+  bool in_transaction() const;       // a MAIL was accepted and its message is not over
+  bool closed() const;               // close once the output is sent
   uint32_t protocol_errors() const;  // commands or line ends that broke the rules, since Reset()
 
  private:

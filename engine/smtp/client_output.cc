@@ -1,0 +1,95 @@
+#include "engine/smtp/client_output.h"
+
+#include <algorithm>
+
+#include "engine/smtp/check.h"
+
+namespace volley::engine::smtp {
+
+void ClientOutput::Reset() {
+  Drop();
+  sending_.clear();
+  sending_base_ = 0;
+  sending_taken_ = 0;
+  content_mark_ = 0;
+  content_bytes_ = 0;
+  content_bytes_before_ = 0;
+  bytes_taken_ = 0;
+  bytes_sent_ = 0;
+  in_flight_ = false;
+}
+
+void ClientOutput::AppendContent(std::span<const iovec> pieces, bool stuff) {
+  Require(!content_pending_, "one content at a time");
+  stuffer_.Start(pieces, stuff);
+  content_pending_ = !stuffer_.done();
+  content_mark_ = text_end();
+  content_bytes_before_ = content_bytes_;
+}
+
+size_t ClientOutput::Take(std::span<iovec> out) {
+  Require(!in_flight_, "TakeOutput() before OnOutputSent()");
+  size_t n = 0;
+  bool buffer_given = false;
+  while (n < out.size()) {
+    if (content_pending_ && text_taken() == content_mark_) {
+      n += TakeContent(out.subspan(n));
+    } else if (sending_taken_ < sending_.size()) {
+      n += TakeText(&out[n]) ? 1 : 0;
+      buffer_given = true;
+    } else if (!queued_.empty() && !buffer_given) {
+      SwapBuffers();
+    } else {
+      break;
+    }
+  }
+  in_flight_ = n > 0;
+  return n;
+}
+
+size_t ClientOutput::TakeContent(std::span<iovec> out) {
+  const size_t n = stuffer_.Next(out);
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < n; ++i) bytes += out[i].iov_len;
+  content_bytes_ += bytes;
+  bytes_taken_ += bytes;
+  content_pending_ = !stuffer_.done();
+  return n;
+}
+
+// Text up to the content or to the end of the buffer.
+bool ClientOutput::TakeText(iovec* out) {
+  size_t end = sending_.size();
+  if (content_pending_) end = std::min<uint64_t>(end, content_mark_ - sending_base_);
+  out->iov_base = sending_.data() + sending_taken_;
+  out->iov_len = end - sending_taken_;
+  bytes_taken_ += out->iov_len;
+  sending_taken_ = end;
+  return out->iov_len > 0;
+}
+
+void ClientOutput::SwapBuffers() {
+  sending_base_ += sending_.size();
+  sending_taken_ = 0;
+  sending_.clear();
+  if (sending_.capacity() > kTextBytesKept) sending_.shrink_to_fit();
+  std::swap(sending_, queued_);
+}
+
+void ClientOutput::DropTextFrom(uint64_t position) {
+  Require(position >= text_taken() && position <= text_end(), "only untaken text can be dropped");
+  if (position >= queued_base()) {
+    queued_.resize(position - queued_base());
+  } else {
+    queued_.clear();
+    sending_.resize(position - sending_base_);
+  }
+}
+
+void ClientOutput::Drop() {
+  content_pending_ = false;
+  queued_.clear();
+  sending_.resize(sending_taken_);
+}
+
+}  // namespace volley::engine::smtp

@@ -1,0 +1,57 @@
+#include "engine/smtp/server_output.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace volley::engine::smtp {
+namespace {
+
+constexpr size_t kReplyTextMax = 480;  // leaves room for code, enhanced code and CRLF in 512
+
+void AppendNumber(std::string* out, unsigned value) {
+  char digits[8];
+  const auto result = std::to_chars(digits, digits + sizeof(digits), value);
+  out->append(digits, result.ptr);
+}
+
+}  // namespace
+
+void ReplyBuffer::Clear() {
+  made_.clear();
+  sending_.clear();
+  taken_ = 0;
+}
+
+void ReplyBuffer::Add(ReplyCode code, EnhancedCode enhanced, std::string_view text, bool more) {
+  AppendNumber(&made_, code.value());
+  made_.push_back(more ? '-' : ' ');
+  if (enhanced.present()) {
+    AppendNumber(&made_, enhanced.klass);
+    made_.push_back('.');
+    AppendNumber(&made_, enhanced.subject);
+    made_.push_back('.');
+    AppendNumber(&made_, enhanced.detail);
+    made_.push_back(' ');
+  }
+  text = text.substr(0, kReplyTextMax);
+  const size_t begin = made_.size();
+  made_.append(text);
+  std::replace_if(
+      made_.begin() + static_cast<ptrdiff_t>(begin), made_.end(),
+      [](char c) { return (c >= 0 && c < 32) || c == 127; }, ' ');
+  made_.append("\r\n");
+}
+
+std::string_view ReplyBuffer::Take(size_t max_bytes) {
+  if (max_bytes >= made_.size()) {
+    sending_.clear();
+    sending_.swap(made_);
+  } else {
+    sending_.assign(made_, 0, max_bytes);
+    made_.erase(0, max_bytes);
+  }
+  taken_ += sending_.size();
+  return sending_;
+}
+
+}  // namespace volley::engine::smtp

@@ -1,0 +1,90 @@
+// Campaign: a definition made ready to send: templates compiled, list imported, both kept in a folder
+// of the state directory (<state>/campaigns/<id>/: campaign.toml, the templates, recipients.bin,
+// rejected.csv).
+//
+// A new campaign is prepared in a folder of its own beside its final place and moves there by
+// Commit(), just before the first message; when anything fails earlier, nothing is left behind. A
+// name that is taken is refused, so that a second `send` cannot mail everybody again by accident.
+//
+// Threading: immutable after Prepare/Open but for Commit and Discard (one thread); any thread may
+// compose from it.
+#ifndef VOLLEY_PIPELINE_CAMPAIGN_CAMPAIGN_H_
+#define VOLLEY_PIPELINE_CAMPAIGN_CAMPAIGN_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/message/composer.h"
+#include "pipeline/campaign/definition.h"
+#include "pipeline/source/import.h"
+#include "pipeline/source/recipient_file.h"
+
+namespace volley::pipeline {
+
+struct PrepareOptions {
+  std::string state_dir;
+  uint64_t limit = 0;      // only the first so many recipients; 0: all
+  bool restart = false;    // an old campaign of this name is replaced (at Commit)
+  bool scratch = false;    // never committed (dry run, preview): a taken name does not matter
+  std::function<void(uint64_t rows, uint64_t bytes, uint64_t total_bytes)> on_progress;
+};
+
+class Campaign {
+ public:
+  // REQUIRES: CheckDefinition(definition) is OK.
+  static absl::StatusOr<std::unique_ptr<Campaign>> Prepare(const CampaignDefinition& definition,
+                                                           const PrepareOptions& options);
+  // A committed campaign, as it was when it began. NotFound: there is none.
+  static absl::StatusOr<std::unique_ptr<Campaign>> Open(const std::string& state_dir,
+                                                        std::string_view id);
+  ~Campaign();  // an uncommitted campaign's folder is removed
+  Campaign(const Campaign&) = delete;
+  Campaign& operator=(const Campaign&) = delete;
+
+  // Moves the folder to its place, for good. AlreadyExists: another process was faster.
+  absl::Status Commit();
+
+  const std::string& id() const { return id_; }
+  const std::string& dir() const { return dir_; }
+  const CampaignDefinition& definition() const { return definition_; }
+  const FrozenFacts& facts() const { return facts_; }
+  CampaignKind kind() const;
+  const ImportResult& import() const { return import_; }  // empty for an opened one
+  const RecipientFile& recipients() const { return *recipients_; }
+  const engine::message::MessageTemplate& message() const { return *message_; }
+  const std::string& reverse_path() const { return reverse_path_; }
+
+  // One recipient's copy. Errors as MessageTemplate::Compose, and DataLoss for a damaged list.
+  absl::Status Compose(const RecipientRecord& record,
+                       engine::message::ComposedMessage* out) const;
+
+ private:
+  Campaign() = default;
+  absl::Status CompileMessage(std::span<const std::string> columns);
+  absl::Status ImportList(const PrepareOptions& options);
+  absl::Status MakeFolder(const PrepareOptions& options);
+  absl::Status KeepCopies();
+
+  std::string state_dir_, id_, dir_, final_dir_;
+  bool committed_ = false, replace_ = false, made_state_dir_ = false;
+  CampaignDefinition definition_;
+  FrozenFacts facts_;
+  ImportResult import_;
+  std::optional<engine::message::TemplateSource> text_, html_;
+  std::optional<engine::message::MessageTemplate> message_;
+  std::unique_ptr<RecipientFile> recipients_;
+  std::string reverse_path_;
+};
+
+// A folder name for a campaign name: lower-case letters, digits and '-'.
+std::string CampaignId(std::string_view name);
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_CAMPAIGN_CAMPAIGN_H_

@@ -1,0 +1,82 @@
+// CampaignDefinition: what a user asks for, from a campaign file (TOML) and flags laid over it.
+//
+// Threading: a value. Errors: InvalidArgument or NotFound; the message names file, line, value and
+// the next step.
+#ifndef VOLLEY_PIPELINE_CAMPAIGN_DEFINITION_H_
+#define VOLLEY_PIPELINE_CAMPAIGN_DEFINITION_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/message/composer.h"
+
+namespace volley::pipeline {
+
+enum class CampaignKind : uint8_t { kBulk, kTransactional };
+std::string_view CampaignKindName(CampaignKind kind);
+absl::StatusOr<CampaignKind> ParseCampaignKind(std::string_view text);
+
+// A field that was not given is empty; defaults are filled in by CheckDefinition().
+struct CampaignDefinition {
+  std::string name;
+  std::string from;
+  std::string reply_to;
+  std::string to_name;          // Mustache, optional
+  std::string subject;          // Mustache
+  std::string text_path;        // template files
+  std::string html_path;
+  std::string recipients_path;  // the list; "-": standard input
+  std::string address_column;
+  std::string kind;             // "bulk" (default) or "transactional"
+  std::vector<std::pair<std::string, std::string>> headers;  // values are Mustache
+
+  std::string via;              // relay URL
+  std::string helo;             // name for EHLO; empty: found out
+
+  std::optional<uint32_t> connections;              // default kDefaultConnections
+  std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below
+};
+
+inline constexpr uint32_t kDefaultConnections = 10;
+// Relays and providers dislike endless connections, and a reconnect each hundred costs under 1 %.
+inline constexpr uint32_t kDefaultMessagesPerConnection = 100;
+inline constexpr uint32_t kMaxConnections = 50'000;
+
+// What a frozen campaign adds: fixed when it was made, so that each copy can be made again
+// byte for byte (preview, retries).
+struct FrozenFacts {
+  std::string key;            // makes Message-IDs unique; letters and digits
+  std::string date_rfc3339;   // the Date header of every copy
+  uint64_t boundary_seed = 0;
+};
+
+// Reads a campaign file. Relative paths in it are relative to the file. Unknown keys and tables,
+// wrong types and bad values are errors.
+absl::StatusOr<CampaignDefinition> LoadCampaignFile(const std::string& path);
+
+// As above, for the copy in the state directory, with its [frozen] table.
+absl::StatusOr<CampaignDefinition> LoadFrozenCampaignFile(const std::string& path,
+                                                          FrozenFacts* facts);
+// The text of such a copy.
+std::string FormatCampaignFile(const CampaignDefinition& definition, const FrozenFacts& facts);
+
+// Every field of `over` that was given replaces the one in `base`.
+CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over);
+
+// All that must be there before any file is read: from, subject, a template, a list, and to send also
+// a relay. The message says both ways to give what is missing (key and flag).
+absl::Status CheckDefinition(const CampaignDefinition& definition, bool to_send);
+
+// A whole file as a template source; `what` names it in errors ("text template").
+absl::StatusOr<engine::message::TemplateSource> ReadTemplate(const std::string& path,
+                                                             std::string_view what);
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_CAMPAIGN_DEFINITION_H_

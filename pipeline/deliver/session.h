@@ -1,0 +1,77 @@
+// Session: one SMTP connection: drives the client machine over a reactor stream and keeps its
+// transaction window full.
+//
+// After each event Pump() does, in this order: take jobs while the client wants transactions (compose,
+// Add), send what the client has to say, close when it is closed, set the timer to the reply due.
+//
+// Threading: the shard's thread. Lifetime: owned and reused by its Lane; a message's memory is kept
+// until its transaction has ended *and* no send is in flight (the kernel may still read it).
+#ifndef VOLLEY_PIPELINE_DELIVER_SESSION_H_
+#define VOLLEY_PIPELINE_DELIVER_SESSION_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/message/composer.h"
+#include "engine/smtp/client.h"
+#include "io/reactor/reactor.h"
+#include "pipeline/deliver/lane.h"
+#include "pipeline/deliver/limits.h"
+
+namespace volley::pipeline {
+
+class Session final : private io::StreamHandler,
+                      private engine::smtp::ClientObserver,
+                      private io::Timer {
+ public:
+  explicit Session(Lane* lane);
+  ~Session() override;
+
+  void Open(const io::Endpoint& peer);  // REQUIRES: not open
+  // Jobs may have come: an idle session looks for one.
+  void Pump();
+  // For an early end: a session that has not got as far as EHLO has nothing to finish.
+  void CloseUnlessReady();
+
+ private:
+  struct Slot {
+    std::unique_ptr<engine::message::ComposedMessage> message;  // null: the slot is free
+    Job job;
+    bool ended = false;  // has its verdict; memory waits for the send
+  };
+
+  // io::StreamHandler
+  void OnConnected() override;
+  void OnData(std::span<const char> bytes) override;
+  void OnSent() override;
+  void OnPeerClosed() override;
+  void OnClosed(const io::CloseInfo& info) override;
+  // engine::smtp::ClientObserver
+  void OnVerdict(const engine::smtp::Verdict& verdict) override;
+  void OnTransactionEnd(uint64_t tag) override;
+  // io::Timer
+  void OnTimer() override;
+
+  void FillWindow();
+  bool AddNextJob(uint32_t slot);
+  bool MessageLimitReached() const;
+  void SendOutput();
+  void SetReplyTimer();
+  void FreeEndedSlots();
+  uint32_t FindFreeSlot() const;  // kTransactionSlots: none
+  std::string WhyEnded(const io::CloseInfo& info) const;
+
+  Lane* const lane_;
+  engine::smtp::Client client_;
+  io::StreamId stream_;
+  std::array<Slot, kTransactionSlots> slots_;
+  std::string close_note_;     // what we knew when we closed; else what the transport says
+  uint32_t added_ = 0;         // transactions on this connection
+  bool sending_ = false, closing_ = false, was_ready_ = false, idle_listed_ = false;
+};
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_DELIVER_SESSION_H_

@@ -1,0 +1,59 @@
+// UndeliveredFile: undelivered.csv, one line for each recipient that was not delivered (address,
+// outcome, stage, code, enhanced, reply), and the few commonest reasons for the summary.
+//
+// Threading: one thread (the coordinator). The file is made with the first line.
+#ifndef VOLLEY_PIPELINE_SETTLE_UNDELIVERED_H_
+#define VOLLEY_PIPELINE_SETTLE_UNDELIVERED_H_
+
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "pipeline/settle/outcome.h"
+
+namespace volley::pipeline {
+
+struct ReasonCount {
+  Outcome outcome{};
+  uint64_t count = 0;
+  std::string sample;  // "RCPT: 550 5.1.1 no such user", the first one seen
+};
+
+class UndeliveredFile {
+ public:
+  explicit UndeliveredFile(std::string path) : path_(std::move(path)) {}
+  UndeliveredFile(const UndeliveredFile&) = delete;
+  UndeliveredFile& operator=(const UndeliveredFile&) = delete;
+
+  void set_path(std::string path) { path_ = std::move(path); }  // before the first Add
+  void Add(std::string_view address, const OutcomeNote& note);
+  // Writes what is buffered. The error of any write since the start, if there was one.
+  absl::Status Flush();
+
+  bool empty() const { return lines_ == 0; }
+  const std::string& path() const { return path_; }
+  // Commonest first, at most `n`.
+  std::vector<ReasonCount> TopReasons(size_t n) const;
+
+ private:
+  using Key = std::tuple<Outcome, engine::smtp::CommandKind, uint16_t, engine::smtp::EnhancedCode>;
+  struct CloseFile {
+    void operator()(std::FILE* f) const { std::fclose(f); }
+  };
+  void Tally(const OutcomeNote& note);
+
+  std::string path_;
+  std::unique_ptr<std::FILE, CloseFile> file_;
+  absl::Status error_;
+  uint64_t lines_ = 0;
+  std::map<Key, ReasonCount> reasons_;  // bounded by the codes a server can say
+};
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_SETTLE_UNDELIVERED_H_

@@ -1,0 +1,306 @@
+#include "pipeline/shard/runner.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <thread>
+#include <utility>
+
+#include "io/base/time.h"
+#include "pipeline/shard/shard.h"
+#include "pipeline/shard/wake_event.h"
+
+namespace volley::pipeline {
+namespace {
+
+constexpr absl::Duration kProgressEvery = absl::Milliseconds(200);
+constexpr uint64_t kDropEveryBytes = 8 << 20;   // list pages are given back this far apart
+constexpr uint64_t kDropBehindBytes = 8 << 20;  // and this far behind the feeder
+constexpr size_t kFeedBatch = 64;
+constexpr size_t kTopReasons = 5;
+
+class Runner {
+ public:
+  Runner(Campaign* campaign, const RunOptions& options) : campaign_(campaign), options_(options) {}
+  absl::StatusOr<RunResult> Run();
+  bool abandoned() const { return abandoned_; }
+
+ private:
+  struct Worker {
+    std::unique_ptr<Shard> shard;
+    std::thread thread;
+    // Set before `started`, read after it.
+    absl::Status status;
+    std::string backend, fallback_reason;
+    std::atomic<bool> started{false};
+    uint32_t index = 0;
+  };
+
+  LaneOptions LaneOptionsFor(uint32_t shard) const;
+  void StartWorkers();
+  void RunWorker(Worker* worker);
+  absl::Status WaitUntilStarted();
+  absl::Status WaitUntilReady();
+  absl::Status RelayFailure(const std::string& why) const;
+  absl::Status Feed();
+  bool FeedShard(Shard* shard);
+  void StopFeeding();
+  void StopWorkers();
+  void Housekeeping();
+  void DrainNotes();
+  bool AllDone() const;
+  bool Interrupted(int times) const {
+    return options_.interrupts != nullptr && options_.interrupts->load() >= times;
+  }
+  RunProgress Progress() const;
+  RunResult Result();
+
+  Campaign* const campaign_;
+  const RunOptions& options_;
+  WakeEvent wake_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  UndeliveredFile undelivered_{""};
+  RecipientRecord record_;
+  uint64_t next_index_ = 0, next_offset_ = 0, dropped_to_ = 0;
+  bool feeding_done_ = false, draining_ = false, abandoned_ = false;
+  io::MonoTime start_, last_progress_;
+  absl::Status feed_status_;
+};
+
+LaneOptions Runner::LaneOptionsFor(uint32_t shard) const {
+  LaneOptions lane;
+  lane.endpoints = options_.endpoints;
+  lane.peer_name = options_.relay.text;
+  lane.client.protocol = options_.relay.protocol;
+  const std::string& helo = campaign_->definition().helo;
+  lane.client.helo_name = helo.empty() ? DefaultHeloName(options_.endpoints[0]) : helo;
+  const uint32_t n = static_cast<uint32_t>(workers_.size());
+  lane.connections_max = options_.connections / n + (shard < options_.connections % n ? 1 : 0);
+  lane.messages_per_connection = options_.messages_per_connection;
+  return lane;
+}
+
+void Runner::StartWorkers() {
+  const uint32_t n = std::clamp<uint32_t>(options_.shards, 1, options_.connections);
+  for (uint32_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>());
+  // Signals are the main thread's: shards would only be interrupted by them.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  for (uint32_t i = 0; i < n; ++i) {
+    Worker* worker = workers_[i].get();
+    worker->index = i;
+    worker->shard = std::make_unique<Shard>(campaign_, LaneOptionsFor(i), &wake_);
+    worker->thread = std::thread([this, worker] { RunWorker(worker); });
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void Runner::RunWorker(Worker* worker) {
+  pthread_setname_np(pthread_self(), fmt::format("shard {}", worker->index).c_str());
+  auto created = io::CreateReactor(options_.reactor);
+  worker->status = created.status();
+  if (created.ok()) {
+    worker->backend = std::string(created->reactor->name());
+    worker->fallback_reason = created->fallback_reason;
+  }
+  worker->started.store(true, std::memory_order_release);
+  wake_.Signal();
+  if (!created.ok()) return;
+  worker->shard->Attach(created->reactor.get());
+  created->reactor->Run();
+  worker->shard->Detach();
+}
+
+absl::Status Runner::WaitUntilStarted() {
+  for (const auto& worker : workers_) {
+    while (!worker->started.load(std::memory_order_acquire)) wake_.Wait(kProgressEvery);
+    if (!worker->status.ok()) return worker->status;
+  }
+  const std::string& reason = workers_[0]->fallback_reason;
+  if (!reason.empty() && options_.on_notice) options_.on_notice(reason);
+  return absl::OkStatus();
+}
+
+absl::Status Runner::WaitUntilReady() {
+  for (const auto& worker : workers_) {
+    while (worker->shard->state() == Shard::State::kStarting) {
+      if (Interrupted(1)) return absl::CancelledError("stopped before the first message");
+      wake_.Wait(kProgressEvery);
+    }
+    if (worker->shard->state() == Shard::State::kFailed) {
+      return RelayFailure(worker->shard->failure());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Runner::RelayFailure(const std::string& why) const {
+  std::string addresses;
+  for (const io::Endpoint& e : options_.endpoints) {
+    addresses += (addresses.empty() ? "" : ", ") + e.ToString();
+  }
+  return absl::UnavailableError(fmt::format(
+      "relay {} ({}): {}. Nothing was sent; check host, port and that an SMTP server listens there",
+      options_.relay.text, addresses, why));
+}
+
+// Fills a shard's ring; false when the list has ended or is damaged.
+bool Runner::FeedShard(Shard* shard) {
+  const RecipientFile& list = campaign_->recipients();
+  std::array<Job, kFeedBatch> jobs;
+  while (next_index_ < list.count()) {
+    const uint64_t first = next_offset_;
+    uint64_t offset = first;
+    size_t n = 0;
+    const uint64_t left = list.count() - next_index_;
+    for (; n < std::min<uint64_t>(kFeedBatch, left); ++n) {
+      auto next = list.SkipAt(offset);
+      if (!next.ok()) {
+        feed_status_ = next.status();
+        return false;
+      }
+      jobs[n] = Job{.offset = offset};
+      offset = *next;
+    }
+    const size_t taken = shard->Push({jobs.data(), n});
+    next_index_ += taken;
+    next_offset_ = taken == n ? offset : jobs[taken].offset;
+    if (taken < n) return true;
+  }
+  return false;
+}
+
+void Runner::StopFeeding() {
+  if (feeding_done_) return;
+  feeding_done_ = true;
+  for (const auto& worker : workers_) worker->shard->NoMoreJobs();
+}
+
+absl::Status Runner::Feed() {
+  next_offset_ = campaign_->recipients().first_offset();
+  while (!AllDone()) {
+    if (Interrupted(2)) {
+      abandoned_ = true;
+      return absl::OkStatus();
+    }
+    if (Interrupted(1) && !draining_) {
+      draining_ = true;
+      feeding_done_ = true;
+      for (const auto& worker : workers_) worker->shard->RequestDrain();
+    }
+    if (!feeding_done_) {
+      bool more = true;
+      for (const auto& worker : workers_) more = more && FeedShard(worker->shard.get());
+      if (!more) StopFeeding();
+    }
+    Housekeeping();
+    if (!AllDone()) wake_.Wait(kProgressEvery);
+  }
+  return feed_status_;
+}
+
+void Runner::Housekeeping() {
+  DrainNotes();
+  if (next_offset_ > dropped_to_ + kDropEveryBytes + kDropBehindBytes) {
+    dropped_to_ = next_offset_ - kDropBehindBytes;
+    campaign_->recipients().DropBefore(dropped_to_);
+  }
+  const io::MonoTime now = io::MonotonicNow();
+  if (now - last_progress_ < kProgressEvery) return;
+  last_progress_ = now;
+  for (const auto& worker : workers_) {
+    for (const std::string& notice : worker->shard->TakeNotices()) {
+      if (options_.on_notice) options_.on_notice(notice);
+    }
+  }
+  if (options_.on_progress) options_.on_progress(Progress());
+}
+
+void Runner::DrainNotes() {
+  OutcomeNote note;
+  for (const auto& worker : workers_) {
+    while (worker->shard->settler().TakeNote(&note)) {
+      const bool found = campaign_->recipients().ReadAt(note.offset, &record_).ok();
+      undelivered_.Add(found ? record_.address : "(unreadable record)", note);
+    }
+  }
+}
+
+bool Runner::AllDone() const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const auto& w) { return w->shard->state() == Shard::State::kDone; });
+}
+
+void Runner::StopWorkers() {
+  for (const auto& worker : workers_) worker->shard->RequestDrain();
+  for (const auto& worker : workers_) {
+    if (worker->thread.joinable()) worker->thread.join();
+  }
+}
+
+uint64_t RunProgressSum(const std::array<uint64_t, kOutcomes>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+}
+
+RunProgress Runner::Progress() const {
+  RunProgress p;
+  p.recipients = campaign_->recipients().count();
+  for (const auto& worker : workers_) {
+    for (size_t i = 0; i < kOutcomes; ++i) {
+      p.counts[i] += worker->shard->settler().count(static_cast<Outcome>(i));
+    }
+    p.sessions_open += worker->shard->sessions_open();
+  }
+  p.elapsed = io::MonotonicNow() - start_;
+  return p;
+}
+
+RunResult Runner::Result() {
+  DrainNotes();
+  RunResult result;
+  result.final = Progress();
+  result.interrupted = Interrupted(1);
+  result.abandoned = abandoned_;
+  result.backend = workers_[0]->backend;
+  result.reasons = undelivered_.TopReasons(kTopReasons);
+  if (!undelivered_.empty()) result.undelivered_path = undelivered_.path();
+  return result;
+}
+
+absl::StatusOr<RunResult> Runner::Run() {
+  start_ = last_progress_ = io::MonotonicNow();
+  StartWorkers();
+  absl::Status status = WaitUntilStarted();
+  if (status.ok()) status = WaitUntilReady();
+  if (status.ok()) status = campaign_->Commit();
+  if (!status.ok()) {
+    StopWorkers();
+    return status;
+  }
+  undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
+  status = Feed();
+  if (!abandoned_) StopWorkers();
+  RunResult result = Result();
+  if (absl::Status s = undelivered_.Flush(); !s.ok()) status = s;
+  if (!status.ok()) return status;
+  return result;
+}
+
+}  // namespace
+
+uint64_t RunProgress::settled() const { return RunProgressSum(counts); }
+
+absl::StatusOr<RunResult> RunCampaign(Campaign* campaign, const RunOptions& options) {
+  auto runner = std::make_unique<Runner>(campaign, options);
+  auto result = runner->Run();
+  // Abandoned shards still use it; the process ends by _exit.
+  if (runner->abandoned()) static_cast<void>(runner.release());
+  return result;
+}
+
+}  // namespace volley::pipeline

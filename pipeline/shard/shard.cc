@@ -1,0 +1,118 @@
+#include "pipeline/shard/shard.h"
+
+#include <utility>
+
+namespace volley::pipeline {
+
+Shard::Shard(const Campaign* campaign, LaneOptions options, WakeEvent* coordinator)
+    : campaign_(campaign), options_(std::move(options)), coordinator_(coordinator) {}
+
+Shard::~Shard() = default;
+
+void Shard::Attach(io::Reactor* reactor) {
+  reactor_ = reactor;
+  lane_.reset(new Lane(reactor, campaign_, this, &settler_, this, options_));
+  reactor->SetWakeHandler([this] { OnWake(); });
+  SetWakeable(reactor);
+  lane_->Start();
+  if (drain_.load(std::memory_order_acquire)) OnWake();  // asked before we could be woken
+}
+
+void Shard::Detach() {
+  SetWakeable(nullptr);
+  lane_.reset();
+  reactor_ = nullptr;
+}
+
+size_t Shard::Push(std::span<const Job> jobs) {
+  low_told_.store(false, std::memory_order_relaxed);
+  const size_t n = ring_.PushSome(jobs);
+  if (n > 0 && hungry_.exchange(false, std::memory_order_acq_rel)) WakeReactor();
+  return n;
+}
+
+void Shard::NoMoreJobs() {
+  no_more_.store(true, std::memory_order_release);
+  WakeReactor();
+}
+
+void Shard::RequestDrain() {
+  drain_.store(true, std::memory_order_release);
+  WakeReactor();
+}
+
+void Shard::SetWakeable(io::Reactor* reactor) {
+  const std::lock_guard lock(wakeable_mutex_);
+  wakeable_ = reactor;
+}
+
+void Shard::WakeReactor() {
+  const std::lock_guard lock(wakeable_mutex_);
+  if (wakeable_ != nullptr) wakeable_->Wake();
+}
+
+std::vector<std::string> Shard::TakeNotices() {
+  const std::lock_guard lock(notices_mutex_);
+  return std::exchange(notices_, {});
+}
+
+bool Shard::TakeJob(Job* job) {
+  if (batch_next_ == batch_end_ && !Refill()) return false;
+  *job = batch_[batch_next_++];
+  return true;
+}
+
+bool Shard::Refill() {
+  batch_next_ = 0;
+  batch_end_ = ring_.PopSome(batch_);
+  if (batch_end_ == 0) {
+    hungry_.exchange(true, std::memory_order_acq_rel);
+    batch_end_ = ring_.PopSome(batch_);  // a push may have come between
+  }
+  if (ring_.size_approx() < kRing / 2 && !no_more_.load(std::memory_order_relaxed) &&
+      !low_told_.exchange(true, std::memory_order_relaxed)) {
+    coordinator_->Signal();
+  }
+  return batch_end_ != 0;
+}
+
+size_t Shard::jobs_waiting() const { return batch_end_ - batch_next_ + ring_.size_approx(); }
+
+bool Shard::exhausted() const {
+  // no_more_ first: what was pushed before it was set is visible after it was seen.
+  return no_more_.load(std::memory_order_acquire) && jobs_waiting() == 0;
+}
+
+void Shard::OnWake() {
+  if (lane_ == nullptr) return;
+  if (drain_.load(std::memory_order_acquire)) return lane_->Drain();
+  lane_->OnJobs();
+}
+
+void Shard::SetState(State state) {
+  state_.store(state, std::memory_order_release);
+  coordinator_->Signal();
+}
+
+void Shard::OnLaneReady() { SetState(State::kReady); }
+
+void Shard::OnLaneFailed(std::string why) {
+  failure_ = std::move(why);
+  SetState(State::kFailed);
+}
+
+void Shard::OnSessionsOpen(uint32_t open) {
+  sessions_open_.store(open, std::memory_order_relaxed);
+}
+
+void Shard::OnLaneNotice(std::string notice) {
+  const std::lock_guard lock(notices_mutex_);
+  notices_.push_back(std::move(notice));
+}
+
+void Shard::OnLaneDone() {
+  if (state() != State::kFailed) SetState(State::kDone);
+  reactor_->Stop();
+}
+
+}  // namespace volley::pipeline

@@ -1,0 +1,107 @@
+// Shard: one thread's worth of delivering: a reactor, a lane, and the ring its jobs come through.
+//
+// Threading: Attach() and everything behind it in the reactor's thread. Push, NoMoreJobs and
+//   RequestDrain from one other thread (the coordinator). state() and the counters from any.
+// Lifetime: the reactor outlives the attached shard's last callback; the shard outlives the reactor's
+//   run.
+#ifndef VOLLEY_PIPELINE_SHARD_SHARD_H_
+#define VOLLEY_PIPELINE_SHARD_SHARD_H_
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/base/spsc_ring.h"
+#include "io/reactor/reactor.h"
+#include "pipeline/deliver/lane.h"
+#include "pipeline/settle/outcome.h"
+#include "pipeline/shard/wake_event.h"
+
+namespace volley::pipeline {
+
+class Shard : private JobSource, private LaneEvents {
+ public:
+  enum class State : uint8_t {
+    kStarting,  // the first session is not ready yet
+    kReady,
+    kFailed,    // it never became ready: failure() says why
+    kDone,      // all work is done, every session closed
+  };
+
+  // `coordinator` is signalled when the ring runs low, and at every change of state.
+  Shard(const Campaign* campaign, LaneOptions options, WakeEvent* coordinator);
+  ~Shard() override;
+
+  // Makes the lane on `reactor` and opens its first session. The reactor is stopped when all is done.
+  void Attach(io::Reactor* reactor);
+  void Detach();  // after the reactor's run, in its thread, before the reactor goes
+
+  // --- coordinator ---
+  size_t Push(std::span<const Job> jobs);  // as many as fit
+  void NoMoreJobs();
+  void RequestDrain();  // take no more, finish what is in flight
+
+  // --- any thread ---
+  State state() const { return state_.load(std::memory_order_acquire); }
+  const std::string& failure() const { return failure_; }  // REQUIRES: state() is kFailed
+  uint32_t sessions_open() const { return sessions_open_.load(std::memory_order_relaxed); }
+  Settler& settler() { return settler_; }
+  const Settler& settler() const { return settler_; }
+  std::vector<std::string> TakeNotices();
+
+ private:
+  static constexpr size_t kRing = 8192;   // 60 ms of work at the fastest, 128 KiB
+  static constexpr size_t kBatch = 64;    // jobs moved out of the ring at one time
+
+  // JobSource
+  bool TakeJob(Job* job) override;
+  size_t jobs_waiting() const override;
+  bool exhausted() const override;
+  // LaneEvents
+  void OnLaneReady() override;
+  void OnLaneFailed(std::string why) override;
+  void OnSessionsOpen(uint32_t open) override;
+  void OnLaneNotice(std::string notice) override;
+  void OnLaneDone() override;
+
+  void OnWake();
+  void SetState(State state);
+  void SetWakeable(io::Reactor* reactor);
+  void WakeReactor();
+  bool Refill();
+
+  const Campaign* const campaign_;
+  const LaneOptions options_;
+  WakeEvent* const coordinator_;
+  Settler settler_;
+  std::unique_ptr<Lane> lane_;
+  io::Reactor* reactor_ = nullptr;
+  // Keeps the reactor from going while another thread wakes it; taken once a wake-up, not a job.
+  std::mutex wakeable_mutex_;
+  io::Reactor* wakeable_ = nullptr;  // null: not attached (yet, or any more)
+
+  io::SpscRing<Job> ring_{kRing};
+  std::array<Job, kBatch> batch_;
+  size_t batch_next_ = 0, batch_end_ = 0;
+
+  // "Wake me when you push." Both sides use read-modify-write on it, so that either the shard sees
+  // the push or the coordinator sees the flag.
+  std::atomic<bool> hungry_{false};
+  std::atomic<bool> low_told_{false};  // the coordinator knows that the ring is low
+  std::atomic<bool> no_more_{false};
+  std::atomic<bool> drain_{false};
+  std::atomic<uint32_t> sessions_open_{0};
+  std::atomic<State> state_{State::kStarting};
+  std::string failure_;  // written before state_ becomes kFailed
+
+  std::mutex notices_mutex_;  // rare words for people, not on any hot path
+  std::vector<std::string> notices_;
+};
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_SHARD_SHARD_H_

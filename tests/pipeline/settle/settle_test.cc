@@ -1,0 +1,95 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "pipeline/settle/outcome.h"
+#include "pipeline/settle/undelivered.h"
+#include "tests/pipeline/temp_dir.h"
+
+namespace volley::pipeline {
+namespace {
+
+using ::testing::HasSubstr;
+using engine::smtp::CommandKind;
+using engine::smtp::EnhancedCode;
+using engine::smtp::ReplyCode;
+using volley::testing::TempDir;
+
+OutcomeNote Note(Outcome outcome, uint16_t code, std::string_view text) {
+  Settler settler;
+  settler.Settle(Job{}, outcome, CommandKind::kRcpt,
+                 {ReplyCode(code), EnhancedCode{5, 1, 1}, text});
+  OutcomeNote note;
+  EXPECT_TRUE(settler.TakeNote(&note));
+  return note;
+}
+
+TEST(Settler, CountsEachOutcomeOnceAndCutsLongReplies) {
+  Settler settler;
+  settler.Delivered();
+  settler.Delivered();
+  const std::string text(1000, 'x');
+  settler.Settle(Job{.offset = 7}, Outcome::kBounced, CommandKind::kMail,
+                 {ReplyCode(550), {}, text});
+  EXPECT_EQ(settler.count(Outcome::kDelivered), 2u);
+  EXPECT_EQ(settler.count(Outcome::kBounced), 1u);
+  OutcomeNote note;
+  ASSERT_TRUE(settler.TakeNote(&note));
+  EXPECT_EQ(note.offset, 7u);
+  EXPECT_EQ(note.text_view(), text.substr(0, OutcomeNote::kMaxText));
+  EXPECT_FALSE(settler.TakeNote(&note));
+}
+
+TEST(Settler, LosesNoNoteWhenTheCoordinatorIsSlow) {
+  constexpr uint64_t kCount = 20'000;
+  Settler settler;
+  std::thread shard([&] {
+    for (uint64_t i = 0; i < kCount; ++i) {
+      settler.Settle(Job{.offset = i}, Outcome::kDeferred, CommandKind::kRcpt,
+                     {ReplyCode(451), {}, "later"});
+    }
+  });
+  uint64_t next = 0;
+  OutcomeNote note;
+  while (next < kCount) {
+    if (!settler.TakeNote(&note)) continue;
+    ASSERT_EQ(note.offset, next);
+    ++next;
+  }
+  shard.join();
+  EXPECT_EQ(settler.count(Outcome::kDeferred), kCount);
+}
+
+TEST(UndeliveredFile, QuotesWhatServersSayAndKeepsOneLineARecord) {
+  TempDir dir;
+  UndeliveredFile file(dir.path("undelivered.csv"));
+  file.Add("a@example.org", Note(Outcome::kBounced, 550, "no \"such\" user\nhere, sorry"));
+  ASSERT_TRUE(file.Flush().ok());
+  EXPECT_EQ(dir.Read("undelivered.csv"),
+            "address,outcome,stage,code,reply\n"
+            "\"a@example.org\",bounced,\"RCPT\",550 5.1.1,\"no \"\"such\"\" user here, sorry\"\n");
+}
+
+TEST(UndeliveredFile, ListsTheCommonestReasonsFirst) {
+  TempDir dir;
+  UndeliveredFile file(dir.path("u.csv"));
+  file.Add("a@example.org", Note(Outcome::kBounced, 550, "first"));
+  for (int i = 0; i < 3; ++i) file.Add("b@example.org", Note(Outcome::kDeferred, 451, "second"));
+  const auto reasons = file.TopReasons(5);
+  ASSERT_EQ(reasons.size(), 2u);
+  EXPECT_EQ(reasons[0].count, 3u);
+  EXPECT_THAT(reasons[0].sample, HasSubstr("451"));
+  EXPECT_EQ(file.TopReasons(1).size(), 1u);
+}
+
+TEST(UndeliveredFile, TellsWhenItCannotBeWritten) {
+  UndeliveredFile file("/nonexistent/u.csv");
+  file.Add("a@example.org", Note(Outcome::kBounced, 550, "x"));
+  const absl::Status status = file.Flush();
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/nonexistent/u.csv"));
+}
+
+}  // namespace
+}  // namespace volley::pipeline

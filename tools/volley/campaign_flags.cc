@@ -1,0 +1,101 @@
+#include "tools/volley/campaign_flags.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/ascii.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace volley::tools {
+
+void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
+  pipeline::CampaignDefinition& d = flags->over;
+  command->add_option("CAMPAIGN", flags->file, "Campaign file (TOML); flags win over it");
+  const auto group = "What to send";
+  command->add_option("--from", d.from, "Sender: 'Ann Example <ann@example.org>'")->group(group);
+  command->add_option("--to", d.recipients_path, "Recipient list: CSV or JSON Lines; - is stdin")
+      ->group(group);
+  command->add_option("--subject", d.subject, "Subject (Mustache)")->group(group);
+  command->add_option("--text", d.text_path, "File with the plain text part (Mustache)")
+      ->group(group);
+  command->add_option("--html", d.html_path, "File with the HTML part (Mustache)")->group(group);
+  command->add_option("--reply-to", d.reply_to, "Reply-To address")->group(group);
+  command->add_option("--to-name", d.to_name, "Display name in To (Mustache): '{{first_name}}'")
+      ->group(group);
+  command->add_option("--header", flags->headers, "Further header 'Name: value'; may be repeated")
+      ->group(group);
+  command->add_option("--name", d.name, "Name of the campaign")->group(group);
+  command->add_option("--kind", d.kind, "bulk (default) or transactional")->group(group);
+  command->add_option("--address-column", d.address_column, "Column of the list with the addresses")
+      ->group(group);
+  command->add_option("--limit", flags->limit, "Only the first N recipients")->group(group);
+  command->add_option("--state", flags->state_dir, "State directory (default ./volley-state)")
+      ->group(group);
+}
+
+namespace {
+
+absl::Status AddHeaders(const std::vector<std::string>& lines, pipeline::CampaignDefinition* d) {
+  for (const std::string& line : lines) {
+    const size_t colon = line.find(':');
+    if (colon == 0 || colon == std::string::npos) {
+      return absl::InvalidArgumentError(
+          fmt::format("--header \"{}\": write it as 'Name: value'", line));
+    }
+    std::string value = line.substr(colon + 1);
+    absl::StripAsciiWhitespace(&value);
+    d->headers.emplace_back(line.substr(0, colon), value);
+  }
+  return absl::OkStatus();
+}
+
+bool Given(const CLI::App& command, const char* flag) {
+  const CLI::Option* option = command.get_option_no_throw(flag);
+  return option != nullptr && option->count() > 0;
+}
+
+std::string NameFromTime() {
+  return absl::FormatTime("send-%Y%m%d-%H%M%S", absl::Now(), absl::LocalTimeZone()) +
+         fmt::format("-{}", getpid());
+}
+
+}  // namespace
+
+absl::StatusOr<pipeline::CampaignDefinition> ReadDefinition(const CLI::App& command,
+                                                            const CampaignFlags& flags) {
+  pipeline::CampaignDefinition base;
+  if (!flags.file.empty()) {
+    auto loaded = pipeline::LoadCampaignFile(flags.file);
+    if (!loaded.ok()) return loaded.status();
+    base = *std::move(loaded);
+  }
+  pipeline::CampaignDefinition over = flags.over;
+  if (Given(command, "--connections")) over.connections = flags.connections;
+  if (Given(command, "--messages-per-connection")) {
+    over.messages_per_connection = flags.messages_per_connection;
+  }
+  if (absl::Status s = AddHeaders(flags.headers, &over); !s.ok()) return s;
+  pipeline::CampaignDefinition d = pipeline::Overlay(base, over);
+  if (d.name.empty()) d.name = NameFromTime();
+  return d;
+}
+
+int ReportError(const absl::Status& status) {
+  std::fprintf(stderr, "error: %.*s\n", static_cast<int>(status.message().size()),
+               status.message().data());
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kUnimplemented:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace volley::tools

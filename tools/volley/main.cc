@@ -1,0 +1,52 @@
+// The volley program: one file a subcommand.
+#include <absl/base/config.h>
+#include <fmt/format.h>
+#include <idn2.h>
+#include <openssl/crypto.h>
+#include <toml++/toml.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "io/reactor/reactor.h"
+#include "tools/volley/preview.h"
+#include "tools/volley/send.h"
+#include "tools/volley/sink.h"
+
+namespace {
+
+std::string VersionText() {
+  const auto why_not = volley::io::WhyNoUring();
+  return fmt::format(
+      "volley {} ({}, {})\n"
+      "backends: {}epoll{}\n"
+      "libraries: liburing {}, {}, abseil {}, fmt {}.{}.{}, CLI11 {}, toml++ {}.{}.{}, "
+      "nlohmann-json {}.{}.{}, libidn2 {}",
+      VOLLEY_VERSION, VOLLEY_BUILD_TYPE, VOLLEY_COMPILER, why_not ? "" : "uring, ",
+      why_not ? fmt::format(" (no uring: {})", *why_not) : "", VOLLEY_LIBURING_VERSION,
+      OpenSSL_version(OPENSSL_VERSION), ABSL_LTS_RELEASE_VERSION, FMT_VERSION / 10000,
+      FMT_VERSION / 100 % 100, FMT_VERSION % 100, CLI11_VERSION, TOML_LIB_MAJOR, TOML_LIB_MINOR,
+      TOML_LIB_PATCH, NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
+      NLOHMANN_JSON_VERSION_PATCH, idn2_check_version(nullptr));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"volley sends mail: newsletters, bursts and load tests, fast and accountably."};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", VersionText);
+  app.footer("volley COMMAND --help shows each command's options, with examples.");
+  int exit_code = 0;
+  volley::tools::AddSendCommand(app, &exit_code);
+  volley::tools::AddPreviewCommand(app, &exit_code);
+  volley::tools::AddSinkCommand(app, &exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    // 0 for --help and --version, 2 for whatever is wrong with the command line.
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  return exit_code;
+}
