@@ -12,10 +12,10 @@
 namespace volley::engine::message {
 namespace {
 
-constexpr size_t kMaxLocalPartBytes = 64;   // RFC 5321 §4.5.3.1.1
-constexpr size_t kMaxDomainBytes = 255;     // §4.5.3.1.2
-constexpr size_t kMaxAddressBytes = 254;    // §4.5.3.1.3: a path is 256 with its angle brackets
-constexpr size_t kMaxLabelBytes = 63;       // RFC 1035 §2.3.4
+constexpr size_t kMaxLocalPartBytes = 64;  // RFC 5321 §4.5.3.1.1
+constexpr size_t kMaxDomainBytes = 255;    // §4.5.3.1.2
+constexpr size_t kMaxAddressBytes = 254;   // §4.5.3.1.3: a path is 256 with its angle brackets
+constexpr size_t kMaxLabelBytes = 63;      // RFC 1035 §2.3.4
 constexpr size_t kMaxDisplayNameBytes = 500;
 
 enum CharClass : uint8_t { kAtext = 1, kLdh = 2, kControl = 4, kNonAscii = 8 };
@@ -175,8 +175,7 @@ absl::Status DomainError(std::string_view text, std::string_view wrong) {
 absl::StatusOr<std::string> ToALabels(std::string_view text) {
   const std::string input(text);
   char* raw = nullptr;
-  const int rc =
-      idn2_to_ascii_8z(input.c_str(), &raw, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+  const int rc = idn2_to_ascii_8z(input.c_str(), &raw, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
   const std::unique_ptr<char, void (*)(void*)> output(raw, idn2_free);
   if (rc != IDN2_OK) {
     return Bad(fmt::format("the domain is no valid international name: {}", idn2_strerror(rc)));

@@ -4,8 +4,8 @@
 // folding, escaping): at compose time a copy is those literals plus the recipient's values. Long
 // literals are not even copied: the composed message points at them (ComposedMessage::pieces).
 //
-// Threading: a MessageTemplate is immutable after Compile, so any number of threads may compose from
-// one; a ComposedMessage belongs to one thread. Nothing is allocated per message once a
+// Threading: a MessageTemplate is immutable after Compile, so any number of threads may compose
+// from one; a ComposedMessage belongs to one thread. Nothing is allocated per message once a
 // ComposedMessage is warm.
 // Source: RFC 5322 (headers), 2045/2046 (MIME), 2047 (encoded words), 5321 §4.5.2 (dots).
 #ifndef VOLLEY_ENGINE_MESSAGE_COMPOSER_H_
@@ -25,22 +25,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "engine/message/field.h"
+#include "engine/message/template.h"
 
 namespace volley::engine::message {
 
-// One value of a recipient's row. kJson: an array or object in JSON text (from a JSON Lines list),
-// for Mustache sections; numbers, true and false come as kText with their JSON spelling, null as
-// kMissing, JSON false as kFalse (renders "false", its section does not).
-enum class FieldKind : uint8_t { kText, kJson, kFalse, kMissing };
-struct FieldView {
-  std::string_view bytes;
-  FieldKind kind = FieldKind::kText;
-};
-
 struct Recipient {
-  std::string_view address;          // canonical (address.h)
-  uint64_t index = 0;                // in the campaign; makes the Message-ID
-  std::span<const FieldView> fields; // one for each column, in order
+  std::string_view address;           // canonical (address.h)
+  uint64_t index = 0;                 // in the campaign; makes the Message-ID
+  std::span<const FieldView> fields;  // one for each column, in order
 };
 
 // A template file and its name for error messages ("welcome.html").
@@ -57,15 +50,16 @@ struct MessageSpec {
   std::optional<TemplateSource> text;     // at least one of text and html
   std::optional<TemplateSource> html;
   std::vector<std::pair<std::string, TemplateSource>> headers;  // further ones; values are Mustache
-  std::string message_id_domain;          // empty: the domain of From
-  std::string message_id_key;             // unique per campaign: letters and digits
-  absl::Time date;                        // the Date header of every copy
+  std::string message_id_domain;                                // empty: the domain of From
+  std::string message_id_key;  // unique per campaign: letters and digits
+  absl::Time date;             // the Date header of every copy
   absl::TimeZone time_zone = absl::UTCTimeZone();
-  uint64_t boundary_seed = 0;             // multipart boundaries derive from it
+  uint64_t boundary_seed = 0;  // multipart boundaries derive from it
+  PartialLoader partials = nullptr;  // texts of {{>name}}; none: partials are errors
 };
 
-// A message ready to send. LIFETIME: pieces() point into this object and into the MessageTemplate it
-// was composed from; both must outlive their use. Reuse it by composing again.
+// A message ready to send. LIFETIME: pieces() point into this object and into the MessageTemplate
+// it was composed from; both must outlive their use. Reuse it by composing again.
 class ComposedMessage {
  public:
   ComposedMessage();
@@ -74,11 +68,11 @@ class ComposedMessage {
   ComposedMessage& operator=(ComposedMessage&&) noexcept;
 
   std::span<const iovec> pieces() const;
-  uint64_t bytes() const;         // sum over pieces
-  bool eight_bit() const;         // any byte over 127
-  bool needs_smtputf8() const;    // a header or address that ASCII cannot carry
-  bool dot_free() const;          // no line begins with "."
-  std::string ToString() const;   // all pieces joined, for preview and tests
+  uint64_t bytes() const;        // sum over pieces
+  bool eight_bit() const;        // any byte over 127
+  bool needs_smtputf8() const;   // a header or address that ASCII cannot carry
+  bool dot_free() const;         // no line begins with "."
+  std::string ToString() const;  // all pieces joined, for preview and tests
 
  private:
   friend class MessageTemplate;
@@ -112,6 +106,7 @@ class MessageTemplate {
   absl::Status Compose(const Recipient& recipient, ComposedMessage* out) const;
 
  private:
+  friend class MessageCompiler;
   struct Program;
   explicit MessageTemplate(std::unique_ptr<Program> program);
   std::unique_ptr<Program> program_;

@@ -45,9 +45,7 @@ void AppendQ(std::string_view text, WordContext context, std::string* out) {
 void AppendB(std::string_view text, std::string* out) {
   static constexpr char kAlphabet[] =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  auto at = [text](size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
+  auto at = [text](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   for (size_t i = 0; i < text.size(); i += 3) {
     const unsigned bits = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
     out->push_back(kAlphabet[bits >> 18]);

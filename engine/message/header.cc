@@ -132,8 +132,8 @@ class FieldWriter {
 
 absl::Status CheckValue(std::string_view value) {
   if (value.size() > kMaxHeaderValueBytes) {
-    return Bad(fmt::format("a header value of {} bytes; at most {}", value.size(),
-                           kMaxHeaderValueBytes));
+    return Bad(
+        fmt::format("a header value of {} bytes; at most {}", value.size(), kMaxHeaderValueBytes));
   }
   if (FindForbiddenInHeader(value) != std::string_view::npos) {
     return Bad(fmt::format("a control character or invalid UTF-8 in {}", Quoted(value)));
@@ -182,7 +182,8 @@ absl::StatusOr<std::string> FormatDate(absl::Time time, const absl::TimeZone& zo
 bool IsHeaderName(std::string_view name) {
   constexpr size_t kMaxNameBytes = 64;
   return !name.empty() && name.size() <= kMaxNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7F && c != ':'; });
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return c > ' ' && c < 0x7F && c != ':'; });
 }
 
 size_t FindForbiddenInHeader(std::string_view value) {
@@ -206,8 +207,9 @@ absl::Status AppendField(std::string_view name, std::string_view value, FieldSyn
   value = Trim(value);
   FieldWriter writer(out);
   writer.Name(name);
-  const auto [begin, end] =
-      syntax == FieldSyntax::kStructured ? std::pair(value.size(), value.size()) : EncodedPart(value);
+  const auto [begin, end] = syntax == FieldSyntax::kStructured
+                                ? std::pair(value.size(), value.size())
+                                : EncodedPart(value);
   if (begin == value.size()) {
     if (!IsAscii(value)) return Bad(fmt::format("{} can hold ASCII only", name));
     if (absl::Status status = writer.Words(value); !status.ok()) return status;

@@ -2,8 +2,8 @@
 // RFC 2047. Pure functions that append to a string the caller reuses.
 //
 // ENSURES, for every field written here: lines end in CRLF and are at most 78 bytes without it
-// wherever white space allows a fold (76 when they hold an encoded word), never over 998; no line is
-// white space only; all bytes are ASCII unless the address itself is not (RFC 6532).
+// wherever white space allows a fold (76 when they hold an encoded word), never over 998; no line
+// is white space only; all bytes are ASCII unless the address itself is not (RFC 6532).
 #ifndef VOLLEY_ENGINE_MESSAGE_HEADER_H_
 #define VOLLEY_ENGINE_MESSAGE_HEADER_H_
 

@@ -19,7 +19,8 @@ bool IsLowSurrogate(int unit) { return unit >= 0xDC00 && unit <= 0xDFFF; }
 
 // The code unit of the "\uXXXX" at `at`; -1 when there is none.
 int UnicodeEscape(std::string_view text, size_t at) {
-  if (at > text.size() || text.size() - at < 6 || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  if (at > text.size() || text.size() - at < 6 || text[at] != '\\' || text[at + 1] != 'u')
+    return -1;
   int unit = 0;
   for (size_t i = at + 2; i < at + 6; ++i) {
     const int digit = HexValue(text[i]);
@@ -126,13 +127,20 @@ class Checker {
   bool Value(size_t depth) {
     if (at_ >= text_.size()) return false;
     switch (text_[at_]) {
-      case '{': return depth < kMaxJsonDepth && Object(depth + 1);
-      case '[': return depth < kMaxJsonDepth && Array(depth + 1);
-      case '"': return String();
-      case 't': return Literal("true");
-      case 'f': return Literal("false");
-      case 'n': return Literal("null");
-      default: return Number();
+      case '{':
+        return depth < kMaxJsonDepth && Object(depth + 1);
+      case '[':
+        return depth < kMaxJsonDepth && Array(depth + 1);
+      case '"':
+        return String();
+      case 't':
+        return Literal("true");
+      case 'f':
+        return Literal("false");
+      case 'n':
+        return Literal("null");
+      default:
+        return Number();
     }
   }
 
@@ -200,13 +208,20 @@ JsonView::JsonView(std::string_view text) : text_(text) {
 
 JsonType JsonView::type() const {
   switch (text_.empty() ? 'n' : text_.front()) {
-    case '{': return JsonType::kObject;
-    case '[': return JsonType::kArray;
-    case '"': return JsonType::kString;
-    case 't': return JsonType::kTrue;
-    case 'f': return JsonType::kFalse;
-    case 'n': return JsonType::kNull;
-    default: return JsonType::kNumber;
+    case '{':
+      return JsonType::kObject;
+    case '[':
+      return JsonType::kArray;
+    case '"':
+      return JsonType::kString;
+    case 't':
+      return JsonType::kTrue;
+    case 'f':
+      return JsonType::kFalse;
+    case 'n':
+      return JsonType::kNull;
+    default:
+      return JsonType::kNumber;
   }
 }
 

@@ -8,10 +8,8 @@ namespace {
 
 constexpr size_t kReplyTextMax = 480;  // leaves room for code, enhanced code and CRLF in 512
 
-void AppendNumber(std::string* out, unsigned value) {
-  char digits[8];
-  const auto result = std::to_chars(digits, digits + sizeof(digits), value);
-  out->append(digits, result.ptr);
+char* WriteNumber(char* out, unsigned value) {
+  return std::to_chars(out, out + 5, value).ptr;  // 16 bits: five digits at most
 }
 
 }  // namespace
@@ -23,16 +21,18 @@ void ReplyBuffer::Clear() {
 }
 
 void ReplyBuffer::Add(ReplyCode code, EnhancedCode enhanced, std::string_view text, bool more) {
-  AppendNumber(&made_, code.value());
-  made_.push_back(more ? '-' : ' ');
+  char head[32];
+  char* end = WriteNumber(head, code.value());
+  *end++ = more ? '-' : ' ';
   if (enhanced.present()) {
-    AppendNumber(&made_, enhanced.klass);
-    made_.push_back('.');
-    AppendNumber(&made_, enhanced.subject);
-    made_.push_back('.');
-    AppendNumber(&made_, enhanced.detail);
-    made_.push_back(' ');
+    end = WriteNumber(end, enhanced.klass);
+    *end++ = '.';
+    end = WriteNumber(end, enhanced.subject);
+    *end++ = '.';
+    end = WriteNumber(end, enhanced.detail);
+    *end++ = ' ';
   }
+  made_.append(head, static_cast<size_t>(end - head));
   text = text.substr(0, kReplyTextMax);
   const size_t begin = made_.size();
   made_.append(text);

@@ -15,10 +15,10 @@ namespace volley::io {
 
 }  // namespace volley::io
 
-#define VOLLEY_CHECK(condition)                                       \
-  do {                                                                \
-    if (!(condition)) [[unlikely]]                                    \
-      ::volley::io::CheckFailed(__FILE__, __LINE__, #condition);      \
+#define VOLLEY_CHECK(condition)                                  \
+  do {                                                           \
+    if (!(condition)) [[unlikely]]                               \
+      ::volley::io::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 #endif  // VOLLEY_IO_BASE_CHECK_H_

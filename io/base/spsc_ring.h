@@ -1,10 +1,11 @@
 // SpscRing: a bounded lock-free queue between exactly one producer thread and one consumer thread.
 //
-// Threading: Push* from one thread, Pop* from one other; size_approx from any. Each index is written
-// by one side only. Orderings: the producer publishes a slot with a release store of tail_, the
-// consumer takes it with an acquire load; head_ the other way round frees the slot. Each side keeps
-// a private copy of the other's index, so the shared cache line moves once per wrap or batch and not
-// once per element.
+// Threading: Push* from one thread, Pop* from one other; size_approx from any. Each index is
+// written by one side only. Orderings: the producer publishes a slot with a release store of tail_,
+// the consumer takes it with an acquire load; head_ the other way round frees the slot. Each side
+// keeps a private copy of the other's index, so the shared cache line moves once per wrap or batch
+// and not once per element.
+//
 // Lifetime: elements are trivially copyable; nothing is destroyed one by one.
 #ifndef VOLLEY_IO_BASE_SPSC_RING_H_
 #define VOLLEY_IO_BASE_SPSC_RING_H_
@@ -78,9 +79,9 @@ class SpscRing {
   const size_t mask_;
   const std::unique_ptr<T[]> slots_;
   alignas(kCacheLineBytes) std::atomic<size_t> tail_{0};  // next slot to write; producer's
-  size_t head_seen_ = 0;                                   // producer's copy of head_
+  size_t head_seen_ = 0;                                  // producer's copy of head_
   alignas(kCacheLineBytes) std::atomic<size_t> head_{0};  // next slot to read; consumer's
-  size_t tail_seen_ = 0;                                   // consumer's copy of tail_
+  size_t tail_seen_ = 0;                                  // consumer's copy of tail_
 };
 
 }  // namespace volley::io

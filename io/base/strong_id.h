@@ -5,6 +5,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <utility>
 
 namespace volley::io {
 

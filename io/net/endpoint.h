@@ -25,11 +25,11 @@ class Endpoint {
 
   bool empty() const { return bytes_ == 0; }
   int family() const { return storage_.ss_family; }
-  uint16_t port() const;            // 0 for a Unix path
-  void set_port(uint16_t port);     // REQUIRES: not a Unix path
-  std::string ip() const;           // without the port; the path for a Unix socket
-  bool is_loopback() const;         // 127.0.0.0/8, ::1 or a Unix path
-  std::string ToString() const;     // the form Parse takes
+  uint16_t port() const;         // 0 for a Unix path
+  void set_port(uint16_t port);  // REQUIRES: not a Unix path
+  std::string ip() const;        // without the port; the path for a Unix socket
+  bool is_loopback() const;      // 127.0.0.0/8, ::1 or a Unix path
+  std::string ToString() const;  // the form Parse takes
 
   const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t address_bytes() const { return bytes_; }

@@ -20,9 +20,7 @@ constexpr uint64_t kListenerTag = uint64_t{1} << 31;
 constexpr uint64_t kWakeTag = ~uint64_t{0};
 constexpr uint32_t kSlotMask = 0x7fffffff;
 
-uint64_t EventData(uint32_t slot, uint32_t generation) {
-  return uint64_t{generation} << 32 | slot;
-}
+uint64_t EventData(uint32_t slot, uint32_t generation) { return uint64_t{generation} << 32 | slot; }
 
 int SendPiecesNow(int fd, SendPieces& send, ssize_t* taken) {
   constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;

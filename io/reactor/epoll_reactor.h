@@ -1,6 +1,6 @@
 // EpollReactor: the backend for where io_uring cannot be had. Level-triggered; a stream is watched
-// for reading until its end and for writing only while a send is blocked, so a turn of a busy stream
-// is one recv and one send.
+// for reading until its end and for writing only while a send is blocked, so a turn of a busy
+// stream is one recv and one send.
 //
 // Send() tries the system call at once; its OnSent is queued to the turn.
 #ifndef VOLLEY_IO_REACTOR_EPOLL_REACTOR_H_

@@ -11,8 +11,8 @@ namespace volley::io {
 
 // --- io_uring ------------------------------------------------------------------------------------
 
-// Submissions between two enters. A turn submits at most about two for each completion of its batch;
-// more than this (a burst of connects) costs an extra enter, nothing else. 4096 x 64 B = 256 KiB.
+// Submissions between two enters. A turn submits at most about two for each completion of its
+// batch; more than this (a burst of connects) costs an extra enter, nothing else. 256 KiB.
 inline constexpr uint32_t kSubmissionQueueEntries = 4096;
 
 // Completions the kernel can post before it has to keep them on its overflow list, which also ends
@@ -21,7 +21,7 @@ inline constexpr uint32_t kSubmissionQueueEntries = 4096;
 inline constexpr uint32_t kCompletionQueueEntries = 16384;
 
 // Completions taken out before handlers run. The copy keeps the kernel's queue short while handlers
-// submit; 1024 x 16 B stays in the first-level cache's reach, and timers wait for no more than this.
+// submit; 1024 x 16 B stays in the first-level cache, and timers wait for no more than this.
 inline constexpr uint32_t kCompletionBatch = 1024;
 
 // Received bytes wait in these between completion and handler. 2 KiB holds the replies of a whole
@@ -63,8 +63,8 @@ inline constexpr absl::Duration kAcceptRetryDelay = absl::Milliseconds(100);
 // Records come in chunks so that they never move (the kernel and timers point at them).
 inline constexpr uint32_t kSlotsPerChunk = 256;
 
-// The destructor waits for the kernel to give back every operation; cancelled ones come at once. An
-// operation that does not is a kernel fault: stop rather than free memory the kernel may still read.
+// The destructor waits for the kernel to give back every operation; cancelled ones come at once.
+// One that does not is a kernel fault: stop rather than free memory that the kernel may still read.
 inline constexpr absl::Duration kDestructionDrainMax = absl::Seconds(10);
 
 // --- simulator -----------------------------------------------------------------------------------

@@ -5,11 +5,15 @@
 //   for Wake(), which any thread may call.
 // Callbacks: only ever from inside Run()/RunOnce(), never from inside a call into the reactor. A
 //   callback may call anything on the reactor, on any stream, also Close() of its own stream.
-// Streams are slots of the reactor, named by StreamId (slot and generation). A stale id is harmless:
+// Streams are slots of the reactor, named by StreamId (slot and generation). A stale id is no harm:
 //   every call with one does nothing. Nothing is allocated per operation; memory grows only with
 //   the highest number of streams that were open at one time.
-// Order for one stream: OnConnected (only for Connect), then any of OnData/OnSent/OnPeerClosed, then
-//   exactly one OnClosed, after which the id is stale and no memory given to Send is in use.
+// Order for one stream: OnConnected (only for Connect), any of OnData, OnSent, OnPeerClosed, then
+//   exactly one OnClosed. By then the id is stale, open_streams() no longer counts it and no memory
+//   given to Send is in use. A stream whose two directions have ended stays until Close().
+// Destruction: never from inside a callback. The destructor calls no handler: streams and listeners
+//   that are still open are ended silently, and when it returns no memory given to Send is in use.
+//   Timers that are still set are cancelled. For io_uring: in the thread that made the reactor.
 #ifndef VOLLEY_IO_REACTOR_REACTOR_H_
 #define VOLLEY_IO_REACTOR_REACTOR_H_
 
@@ -47,7 +51,8 @@ struct ListenerId {
 // Why and how a stream ended.
 struct CloseInfo {
   // OK: we called Close(). DeadlineExceeded: the connect timeout. Unavailable: refused, reset,
-  // unreachable; ResourceExhausted: no file descriptor (the message says how to raise the limit).
+  // unreachable; ResourceExhausted: no file descriptor or no local port (the message says how to
+  // raise the limit); InvalidArgument: ConnectOptions::local cannot be used.
   absl::Status status;
   int sys_errno = 0;  // the kernel's reason where there is one, else 0
   // Bytes given to Send() that the kernel did not take. 0 means that all of them may have reached
@@ -75,13 +80,14 @@ class ListenHandler {
   // A new connection. Return its handler, or nullptr to close it at once (no callback follows).
   virtual StreamHandler* OnAccept(StreamId id, const Endpoint& peer) = 0;
   // Accepting has stopped for now or for good: descriptors are used up (it is tried again by
-  // itself every 100 ms, `retrying` is true), or the listener was closed (OK, final).
+  // itself every 100 ms, `retrying` is true; told once until something was accepted again), or the
+  // listener was closed (OK, final: the last call, also for the handler's lifetime).
   virtual void OnAcceptPaused(const absl::Status& status, bool retrying) = 0;
 };
 
 struct ConnectOptions {
-  Endpoint local;                                        // empty: the kernel chooses
-  absl::Duration timeout = absl::Seconds(30);            // connect only
+  Endpoint local;                              // empty: the kernel chooses
+  absl::Duration timeout = absl::Seconds(30);  // connect only
 };
 
 // An intrusive timer, a member of the object it belongs to. Setting it again moves it; moving it
@@ -90,7 +96,7 @@ class TimerWheel;
 class Timer {
  public:
   Timer() = default;
-  virtual ~Timer();  // cancels itself; REQUIRES: the reactor it was set on still lives, or not set
+  virtual ~Timer();  // cancels itself
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   bool is_set() const { return !deadline_.is_infinite(); }
@@ -102,10 +108,10 @@ class Timer {
  private:
   friend class TimerWheel;
   MonoTime deadline_ = MonoTime::Infinite();  // when it is due; infinite: not set
-  MonoTime filed_ = MonoTime::Infinite();     // where the wheel has it (never later than deadline_)
+  MonoTime filed_ = MonoTime::Infinite();     // the deadline the wheel has it under: <= deadline_
   TimerWheel* wheel_ = nullptr;
   Timer* next_ = nullptr;
-  Timer** previous_link_ = nullptr;           // what points at us; nullptr: not in the wheel
+  Timer** previous_link_ = nullptr;  // what points at us; nullptr: not in the wheel
 };
 
 class Reactor {
@@ -116,7 +122,8 @@ class Reactor {
   virtual ~Reactor() = default;
 
   virtual std::string_view name() const = 0;  // "uring", "epoll" or "sim"
-  virtual MonoTime Now() const = 0;           // the loop's time, refreshed once per turn
+  // The loop's time, refreshed once per turn; outside of a turn the clock's.
+  virtual MonoTime Now() const = 0;
 
   // Starts a connection. Errors (no descriptor, bad local address) also come as OnClosed.
   // TCP_NODELAY is set. Receiving starts by itself when connected.
@@ -125,18 +132,20 @@ class Reactor {
   // Changes who hears a stream's events from the next one on (STARTTLS, protocol switch).
   virtual void SetHandler(StreamId id, StreamHandler* handler) = 0;
   // Sends all pieces in order, then calls OnSent() once. One Send at a time for a stream.
-  // REQUIRES: no Send in flight on it; 1 to kMaxSendPieces pieces, none empty.
+  // REQUIRES: connected, no Send in flight on it, no ShutdownWrite before; 1 to kMaxSendPieces
+  //   pieces, none empty.
   // LIFETIME: the bytes stay valid and unchanged until OnSent or OnClosed. The iovec array itself
   //   may go at once.
   // A failed send does not end the stream at once: what the peer had already said is delivered by
   // OnData first (RFC 2920: a server may refuse and close while we still write), then OnClosed.
   virtual void Send(StreamId id, std::span<const iovec> pieces) = 0;
-  // Half-close: our end of the conversation is over, the peer's bytes still come.
+  // Half-close: our end of the conversation is over, the peer's bytes still come. A Send in flight
+  // is finished first.
   virtual void ShutdownWrite(StreamId id) = 0;
   // Ends a stream: no OnData, OnSent or OnPeerClosed after this; OnClosed comes when every
   // operation has been reaped. Bytes not yet taken by the kernel are dropped.
   virtual void Close(StreamId id) = 0;
-  virtual bool IsOpen(StreamId id) const = 0;
+  virtual bool IsOpen(StreamId id) const = 0;  // connecting or connected, neither failed nor closed
   virtual Endpoint LocalEndpoint(StreamId id) const = 0;
 
   virtual absl::StatusOr<ListenerId> Listen(const Endpoint& local, ListenHandler* handler) = 0;
@@ -150,7 +159,7 @@ class Reactor {
   virtual void SetWakeHandler(std::function<void()> handler) = 0;
   virtual void Wake() = 0;  // any thread; async-signal-safe
 
-  // Run until Stop(). RunOnce: one turn, waiting no longer than `max_wait`.
+  // Run until Stop(). RunOnce: one turn, waiting no longer than `max_wait`. Not from a callback.
   virtual void Run() = 0;
   virtual void RunOnce(absl::Duration max_wait) = 0;
   virtual void Stop() = 0;  // from a callback, or before Run
@@ -168,13 +177,14 @@ struct ReactorOptions {
 
 struct CreatedReactor {
   std::unique_ptr<Reactor> reactor;
-  // Not empty when `kAuto` fell back to epoll: one line that says why (seccomp, kernel too old, ...).
+  // Not empty when `kAuto` fell back to epoll: one line that says why (seccomp, kernel too old,
+  // ...).
   std::string fallback_reason;
 };
 
-// Makes the best backend there is. kUring where io_uring cannot be had is an error that says why and
-// what to do (`--io=epoll`, or allow io_uring_setup in the container's seccomp profile).
-// Call it in the thread that will run the reactor (SINGLE_ISSUER).
+// Makes the best backend there is. kUring where io_uring cannot be had is an error that says why
+// and what to do (`--io=epoll`, or allow io_uring_setup in the container's seccomp profile). Call
+// it in the thread that will run the reactor (SINGLE_ISSUER).
 absl::StatusOr<CreatedReactor> CreateReactor(const ReactorOptions& options);
 
 // nullopt: io_uring can be used here; otherwise why not.

@@ -61,8 +61,8 @@ struct SimEvent {
   MonoTime time;
   uint64_t order = 0;  // of two at one time the one scheduled first comes first
   int error = 0;
-  StreamId sender;     // kData
-  std::string bytes;   // kData
+  StreamId sender;    // kData
+  std::string bytes;  // kData
 };
 
 // A binary heap by time, then by order.

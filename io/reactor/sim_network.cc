@@ -122,7 +122,12 @@ void SimReactorImpl::AcceptBacklog(Listener& listener) {
   waiting.swap(listener.backlog);
   for (const StreamId id : waiting) {
     Stream* client = Find(id);
-    if (client != nullptr && client->phase == Phase::kConnecting) Accept(listener, *client);
+    if (client == nullptr || client->phase != Phase::kConnecting) continue;
+    if (listener.closing) {
+      Schedule(Kind::kConnectResult, id, now_ + Latency(), ECONNREFUSED);
+    } else {
+      Accept(listener, *client);
+    }
   }
 }
 

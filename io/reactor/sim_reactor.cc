@@ -40,8 +40,8 @@ StreamId SimReactorImpl::Connect(const Endpoint& peer, const ConnectOptions& opt
   Stream& stream = streams_.Allocate();
   stream.handler = handler;
   stream.remote = peer;
-  stream.local = options.local.empty() ? *Endpoint::FromIp("127.0.0.1", next_port_++)
-                                       : options.local;
+  stream.local =
+      options.local.empty() ? *Endpoint::FromIp("127.0.0.1", next_port_++) : options.local;
   stream.inbound_until = now_;
   if (used_up) {
     Fail(stream, CloseReason::kNoDescriptor, EMFILE);
@@ -124,6 +124,10 @@ void SimReactorImpl::Fail(Stream& stream, CloseReason reason, int error) {
 }
 
 void SimReactorImpl::BeginClose(Stream& stream) {
+  // Given up between the listener's accept and its answer: the other end must not wait for ever.
+  if (stream.phase == Phase::kConnecting && stream.peer.valid()) {
+    ScheduleInOrder(SimEvent::Kind::kReset, stream.peer, ECONNRESET);
+  }
   stream.phase = Phase::kClosing;
   wheel_.Cancel(&stream.timer);
   Schedule(SimEvent::Kind::kFinish, stream.id(), now_);

@@ -1,6 +1,6 @@
-// SimReactor: a network and a clock in memory, driven by a seed. Streams connect to listeners of the
-// same SimReactor. The clock stands still while callbacks run and jumps to the next event, so an
-// hour of timeouts takes microseconds, and the same seed gives the same run, event by event.
+// SimReactor: a network and a clock in memory, driven by a seed. Streams connect to listeners of
+// the same SimReactor. The clock stands still while callbacks run and jumps to the next event, so
+// an hour of timeouts takes microseconds, and the same seed gives the same run, event by event.
 //
 // Run() returns when nothing is left that could happen (a real reactor would wait for ever). Faults
 // of a send are drawn once for each Send(), on the first part that the "kernel" takes. A connect is
@@ -21,20 +21,20 @@ struct SimOptions {
   uint64_t seed = 1;
   absl::Duration latency_min = absl::Microseconds(50);  // one way
   absl::Duration latency_max = absl::Microseconds(200);
-  double split = 0;            // a send arrives in several OnData calls, cut at random places
-  double stall = 0;            // a send is held back by stall_duration
+  double split = 0;  // a send arrives in several OnData calls, cut at random places
+  double stall = 0;  // a send is held back by stall_duration
   absl::Duration stall_duration = absl::Seconds(1);
-  double truncate = 0;         // only a part of a send arrives, then the connection resets
-  double reset = 0;            // the connection resets instead of delivering a send (both ends)
-  double refuse = 0;           // a connect is refused
-  double short_send = 0;       // the "kernel" takes a part, the rest later
+  double truncate = 0;             // only a part of a send arrives, then the connection resets
+  double reset = 0;                // the connection resets instead of delivering a send (both ends)
+  double refuse = 0;               // a connect is refused
+  double short_send = 0;           // the "kernel" takes a part, the rest later
   uint32_t max_streams = 100'000;  // stands for the descriptor limit
 };
 
 struct SimStats {
-  uint64_t events = 0;     // callbacks made
+  uint64_t events = 0;  // callbacks made
   uint64_t splits = 0, stalls = 0, truncations = 0, resets = 0, refusals = 0, short_sends = 0;
-  uint64_t trace_hash = 0; // hash over every event and its time: equal for equal seeds
+  uint64_t trace_hash = 0;  // hash over every event and its time: equal for equal seeds
 };
 
 class SimReactor : public Reactor {

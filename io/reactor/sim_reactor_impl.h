@@ -92,8 +92,8 @@ class SimReactorImpl final : public SimReactor {
     bool fault_due = false;  // the dice for this Send have not been thrown yet
     CloseReason reason = CloseReason::kClosedByUs;
     int error = 0;
-    size_t in_flight_bytes = 0;    // taken from Send, not yet arrived
-    MonoTime inbound_until;        // when the last thing sent towards this stream arrives
+    size_t in_flight_bytes = 0;  // taken from Send, not yet arrived
+    MonoTime inbound_until;      // when the last thing sent towards this stream arrives
     SendPieces send;
     Endpoint local;
     Endpoint remote;

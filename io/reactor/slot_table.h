@@ -1,6 +1,6 @@
 // SlotTable: records named by slot and generation. A record never moves (the kernel, timers and
-// callers' stacks point at it), a slot is used again after Free() under a new generation, and a stale
-// name is noticed. Memory grows with the highest number of records there were at one time.
+// callers' stacks point at it), a slot is used again after Free() under a new generation, and a
+// stale name is noticed. Memory grows with the highest number of records there were at one time.
 //
 // Threading: the reactor's thread.
 #ifndef VOLLEY_IO_REACTOR_SLOT_TABLE_H_
@@ -43,9 +43,11 @@ class SlotTable {
 
   // nullptr: the name is stale (or was never valid).
   T* Find(uint32_t slot, uint32_t generation) {
-    if (slot >= capacity_) [[unlikely]] return nullptr;
+    if (slot >= capacity_) [[unlikely]]
+      return nullptr;
     Slot& place = at(slot);
-    if (place.generation != generation || !place.record) [[unlikely]] return nullptr;
+    if (place.generation != generation || !place.record) [[unlikely]]
+      return nullptr;
     return &*place.record;
   }
   const T* Find(uint32_t slot, uint32_t generation) const {

@@ -66,7 +66,8 @@ void SocketReactor::Send(StreamId id, std::span<const iovec> pieces) {
   VOLLEY_CHECK(!stream->write_closed && !stream->half_close_wanted);
   stream->sending = true;
   stream->send.Begin(pieces, send_blocks_);  // also of a lost stream: it counts as unsent
-  if (stream->phase == Phase::kOpen) [[likely]] StartSend(*stream);
+  if (stream->phase == Phase::kOpen) [[likely]]
+    StartSend(*stream);
 }
 
 void SocketReactor::ShutdownWrite(StreamId id) {
@@ -334,8 +335,8 @@ void SocketReactor::QueueLocal(LocalEvent event, const Listener& listener) {
   local_events_.push_back({event, listener.slot, listener.generation});
 }
 
-// Events queued by these handlers wait for the next turn (which then does not sleep), so that a pair
-// of handlers that answer each other cannot keep the loop from the kernel.
+// Events queued by these handlers wait for the next turn (which then does not sleep), so that a
+// pair of handlers that answer each other cannot keep the loop from the kernel.
 void SocketReactor::RunLocalEvents() {
   if (local_events_.empty()) return;
   local_running_.swap(local_events_);

@@ -110,7 +110,13 @@ class SocketReactor : public Reactor {
     RetryTimer timer;
   };
 
-  enum class LocalEvent : uint8_t { kSent, kSendFailed, kConnectDone, kStreamFinish, kListenerFinish };
+  enum class LocalEvent : uint8_t {
+    kSent,
+    kSendFailed,
+    kConnectDone,
+    kStreamFinish,
+    kListenerFinish
+  };
 
   explicit SocketReactor(Blocking blocking);
 
@@ -118,7 +124,7 @@ class SocketReactor : public Reactor {
   // None of these calls a handler. Each that cannot start reports through QueueLocal.
   virtual void StartConnect(Stream& stream) = 0;
   virtual void StartReceive(Stream& stream) = 0;
-  virtual void StartSend(Stream& stream) = 0;      // stream.send
+  virtual void StartSend(Stream& stream) = 0;  // stream.send
   virtual void CancelOperations(Stream& stream) = 0;
   virtual void StartAccept(Listener& listener) = 0;
   virtual void CancelAccept(Listener& listener) = 0;

@@ -127,8 +127,13 @@ size_t TimerWheel::Advance(MonoTime now) {
 // Each timer of the slot is due, belongs further down or, moved since it was filed, further away.
 void TimerWheel::EmptySlot(const Place& place) {
   occupied_[place.level] &= ~(uint64_t{1} << place.slot);
-  Timer** head = &slots_[place.level][place.slot];
-  while (Timer* timer = *head) {
+  // Turned round, then pushed to the front again where they go: the youngest stays first.
+  Timer* oldest_first = nullptr;
+  while (Timer* timer = slots_[place.level][place.slot]) {
+    Unlink(timer);
+    Link(&oldest_first, timer);
+  }
+  while (Timer* timer = oldest_first) {
     Unlink(timer);
     if (!timer->is_set()) {
       timer->wheel_ = nullptr;
@@ -141,7 +146,8 @@ void TimerWheel::EmptySlot(const Place& place) {
   SortDue();
 }
 
-// A slot's list is last in, first out, and a slot is a tick wide: order the few that fire together.
+// A slot's list has the youngest first, and a slot is a tick wide: order the few that fire
+// together.
 void TimerWheel::SortDue() {
   if (due_ == nullptr || due_->next_ == nullptr) return;
   sorting_.clear();
@@ -149,7 +155,7 @@ void TimerWheel::SortDue() {
     sorting_.push_back(due_);
     Unlink(due_);
   }
-  // Link() pushes to the front: the latest goes in first.
+  // Link() pushes to the front: the latest goes in first, of equals the youngest.
   std::stable_sort(sorting_.begin(), sorting_.end(),
                    [](const Timer* a, const Timer* b) { return a->deadline_ > b->deadline_; });
   for (Timer* timer : sorting_) Link(&due_, timer);

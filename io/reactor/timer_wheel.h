@@ -4,9 +4,9 @@
 // A timer is filed by its deadline rounded up to a tick, so it fires at the first Advance() that is
 // not before the deadline and, if Advance() comes when NextExpiry() says, at most one tick late.
 //
-// Most timers of a mail sender are time-outs that never fire: they are moved later with every reply.
-// So moving later, and cancelling, only write deadline_; the timer is refiled (or dropped) when the
-// wheel reaches the place where it is filed. Setting, refiling and dropping are O(1).
+// Most timers of a mail sender are time-outs that never fire: they are moved later with every
+// reply. So moving later, and cancelling, only write deadline_; the timer is refiled (or dropped)
+// when the wheel reaches the place where it is filed. Setting, refiling and dropping are O(1).
 //
 // Threading: the reactor's thread. LIFETIME: timers that are still set when the wheel goes are
 // cancelled.
@@ -39,7 +39,7 @@ class TimerWheel {
   size_t Advance(MonoTime now);
 
   // When Advance() has something to do next: never later than a timer's deadline rounded up to a
-  // tick, sometimes earlier (a slot has to be spread, a moved timer refiled). Infinite: no timer set.
+  // tick, sometimes earlier (a slot to be spread, a moved timer to be refiled). Infinite: none set.
   MonoTime NextExpiry() const;
 
   size_t set_timers() const { return set_timers_; }

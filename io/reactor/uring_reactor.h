@@ -1,8 +1,8 @@
 // UringReactor: the io_uring backend. One ring, created in the thread that runs it.
 //
-// A turn makes exactly one io_uring_enter: it submits what the last turn's handlers asked for, waits,
-// and lets the kernel work off what has arrived (DEFER_TASKRUN does so only there). Completions are
-// copied out as one bounded batch, then handlers run, then receive buffers go back.
+// A turn makes exactly one io_uring_enter: it submits what the last turn's handlers asked for,
+// waits, and lets the kernel work off what has arrived (DEFER_TASKRUN does so only there).
+// Completions are copied out as one bounded batch, then handlers run, then receive buffers go back.
 //
 // A stream has at most one operation of a kind in the kernel: a multishot receive (armed again
 // whenever a completion lacks F_MORE), one send, one connect. user_data is slot, generation, kind.

@@ -41,7 +41,8 @@ std::string_view Reason(const UringFailure& failure) {
     case EPERM:
     case EACCES:
       return "io_uring is forbidden here (container seccomp profile or kernel.io_uring_disabled "
-             "sysctl); allow io_uring_setup, io_uring_enter and io_uring_register, or use --io=epoll";
+             "sysctl); allow io_uring_setup, io_uring_enter and io_uring_register, or use "
+             "--io=epoll";
     case ENOMEM:
       return "not enough lockable memory for the ring; raise `ulimit -l` (LimitMEMLOCK= in the "
              "systemd unit), or use --io=epoll";

@@ -1,10 +1,10 @@
 // Import: reads a recipient list as a stream and makes recipients.bin and rejected.csv of it.
 //
 // Formats, found from the content: CSV (RFC 4180; UTF-8 BOM; LF, CRLF or CR; separator comma,
-// semicolon or tab by what the header line has; quoted fields with newlines) with a header line, and
-// JSON Lines (objects; the columns are the keys of the first row, later new keys are errors of that
-// row). "-" reads standard input. Memory does not grow with the list but for the set that finds
-// duplicates (9 to 18 bytes a recipient).
+// semicolon or tab by what the header line has; quoted fields with newlines) with a header line,
+// and JSON Lines (objects; the columns are the keys of the first row, later new keys are errors of
+// that row). "-" reads standard input. Memory does not grow with the list but for the set that
+// finds duplicates (10 to 21 bytes a recipient).
 //
 // Every row ends in exactly one count: imported, duplicate or rejected; the latter two are lines of
 // rejected.csv: line, value, reason.
@@ -23,12 +23,12 @@
 namespace volley::pipeline {
 
 struct ImportOptions {
-  std::string list_path;             // "-": standard input
-  std::string recipients_path;       // recipients.bin to write
-  std::string rejected_path;         // rejected.csv to write (always written, header at least)
-  std::string address_column;        // empty: found by name: email, e-mail, email_address, mail, to, ...
-                                     // (any case), or the only column that holds addresses
-  uint64_t limit = 0;                // stop after so many imported recipients; 0: all
+  std::string list_path;        // "-": standard input
+  std::string recipients_path;  // recipients.bin to write
+  std::string rejected_path;    // rejected.csv to write (always written, header at least)
+  std::string address_column;   // empty: found by name: email, e-mail, email_address, mail, to, ...
+                                // (any case), or the only column that holds addresses
+  uint64_t limit = 0;           // stop after so many imported recipients; 0: all
   // Called once with the column names as soon as they are known. Its columns must have a value in
   // every row; `used_at` goes into the reason. An error ends the import (nothing is left behind).
   struct Required {
@@ -42,19 +42,21 @@ struct ImportOptions {
 };
 
 struct ImportResult {
-  uint64_t rows = 0;        // rows of the list, header and blank lines not counted
+  uint64_t rows = 0;  // rows of the list, header and blank lines not counted
   uint64_t imported = 0;
   uint64_t duplicates = 0;
-  uint64_t rejected = 0;    // not counting duplicates
+  uint64_t rejected = 0;  // not counting duplicates
   std::vector<std::string> columns;
   std::string address_column;
-  std::string format;       // "CSV, separator ';'", "JSON Lines"
+  std::string format;  // "CSV, separator ';'", "JSON Lines"
   // The first few lines of rejected.csv, for the summary.
   std::vector<std::string> rejected_samples;
+  // What the user should know about the list as a whole: "list.csv does not look like UTF-8: ...".
+  std::vector<std::string> notes;
 };
 
-// Errors name file, line, value and the next step: no such file, no header, no address column (lists
-// the columns found), an unclosed quote (the line where it began), not UTF-8 at all, ....
+// Errors name file, line, value and the next step: no such file, no header, no address column
+// (lists the columns found), an unclosed quote (the line where it began), not UTF-8 at all, ....
 absl::StatusOr<ImportResult> ImportRecipients(const ImportOptions& options);
 
 }  // namespace volley::pipeline

@@ -104,7 +104,7 @@ def test_rejected_rows_are_named_with_line_and_reason(t):
                              "cid@example.test,\nann@EXAMPLE.test,Ann again\n")
     sink = e2e.Sink(t)
     result = t.send(*good(t, to=to, via=sink.url))
-    result.expect_code(0).expect_counts(delivered=1, rejected=2)
+    result.expect_code(0).expect_counts(delivered=1, rejected=2, duplicates=1)
     sink.stop()
     (path,) = (t.dir / "state/campaigns").glob("*/rejected.csv")
     rows = path.read_text().splitlines()[1:]

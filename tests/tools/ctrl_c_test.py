@@ -29,8 +29,19 @@ def test_the_first_finishes_what_is_in_flight(t):
     for outcome in ("bounced", "deferred", "uncertain"):
         e2e.expect_equal(summary[outcome], 0, outcome)
     e2e.expect(50 <= summary["delivered"] < len(addresses), f"delivered {summary['delivered']}")
-    left = len(addresses) - summary["delivered"]
-    result.expect_says(rf"\b{left}\b|\b{left:,}\b")
+    e2e.expect_equal(summary["left"], len(addresses) - summary["delivered"], "left")
+
+
+def test_it_says_what_is_left(t):
+    flags, addresses = t.simple_campaign(20000)
+    sink = e2e.Sink(t, "--reply-latency", "20ms")
+    args = ["send", "--state", "state", *flags, "--via", sink.url, "--connections", "5"]
+    child = t.start(*args)
+    e2e.wait_until(lambda: len(sink.lines()) >= 50, 30, "the first messages")
+    child.send_signal(signal.SIGINT)
+    result = t.finish(child, args, timeout=30).expect_code(INTERRUPTED)
+    left = len(addresses) - sink.stop()["messages"]
+    result.expect_says(rf"\b{left:,} recipients are left")
 
 
 class NeverAnswersTheDot(FaultServer):

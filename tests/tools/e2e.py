@@ -26,7 +26,8 @@ import traceback
 import mta
 
 SUMMARY_KEYS = {"campaign", "recipients", "delivered", "bounced", "deferred", "suppressed", "rejected",
-                "uncertain", "elapsed_s", "messages_per_s", "cpu_us_per_message"}
+                "uncertain", "duplicates", "left", "elapsed_s", "messages_per_s",
+                "cpu_us_per_message"}
 SINK_KEYS = {"messages", "recipients", "bytes", "connections", "peak_connections", "protocol_errors"}
 
 
@@ -93,8 +94,9 @@ class Result:
         """Counts not named are 0; `recipients` is the sum of the outcomes unless it is named."""
         summary = self.summary()
         wanted = dict.fromkeys(("delivered", "bounced", "deferred", "suppressed", "rejected",
-                                "uncertain"), 0) | counts
-        wanted.setdefault("recipients", sum(v for k, v in wanted.items() if k != "rejected"))
+                                "uncertain", "duplicates", "left"), 0) | counts
+        outcomes = ("delivered", "bounced", "deferred", "suppressed", "uncertain", "left")
+        wanted.setdefault("recipients", sum(wanted[k] for k in outcomes))
         got = {k: summary[k] for k in wanted}
         expect(got == wanted, f"counts {got}, wanted {wanted}\n{self}")
         return self

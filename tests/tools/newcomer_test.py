@@ -29,8 +29,7 @@ def run_block(t, block):
     (t.dir / "examples").symlink_to(ROOT / "examples")
     e2e.expect("2525" in block, "the block has no port 2525 to replace")
     script = block.replace("2525", str(mta.free_port()))
-    # As at a prompt: each command runs, and the last one's code counts.
-    child = subprocess.Popen(["bash", "-c", script], cwd=t.dir, text=True, start_new_session=True,
+    child = subprocess.Popen(["bash", "-e", "-c", script], cwd=t.dir, text=True, start_new_session=True,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              stdin=subprocess.DEVNULL)
     t.children.append(child)
@@ -43,7 +42,7 @@ def test_the_readmes_first_campaign(t):
     e2e.expect(len(block.strip().splitlines()) <= 16, "ten lines, the two files' contents apart")
     code, out = run_block(t, block)
     e2e.expect_equal(code, 0, f"exit code of the block, which said:\n{out}")
-    mails = [p.read_bytes() for p in (t.dir / "inbox").rglob("*") if p.is_file()]
+    mails = [p.read_bytes() for p in (t.dir / "first/inbox").rglob("*") if p.is_file()]
     e2e.expect_equal(len(mails), 2, f"mails in the inbox; the block said:\n{out}")
     for name in (b"Ann", b"Bob"):
         e2e.expect(sum(b"Hello " + name in mail for mail in mails) == 1, f"no mail greets {name}")

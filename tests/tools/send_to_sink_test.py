@@ -42,7 +42,7 @@ def send_and_compare(t, count, *flags, sink_flags=()):
     e2e.expect_equal(counts["messages"], len(wanted), "messages the sink counted")
     e2e.expect_equal(counts["recipients"], len(wanted), "recipients the sink counted")
     e2e.expect_equal(counts["protocol_errors"], 0, "protocol errors the sink counted")
-    result.expect_counts(delivered=len(wanted), rejected=broken)
+    result.expect_counts(delivered=len(wanted), rejected=broken, duplicates=doubles)
     check_rejected(t, doubles, broken)
     return result, counts
 
@@ -100,6 +100,16 @@ def test_sessions_are_recycled(t):
 
 def test_reply_latency(t):
     send_and_compare(t, 500, sink_flags=("--reply-latency", "20ms"))
+
+
+def test_lmtp(t):
+    """RFC 2033: after the content one reply for each recipient."""
+    flags, addresses = t.simple_campaign(500)
+    sink = e2e.Sink(t, "--lmtp")
+    t.send(*flags, "--via", f"lmtp://127.0.0.1:{sink.port}").expect_code(0).expect_counts(
+        delivered=500)
+    e2e.expect_equal(sink.stop()["protocol_errors"], 0, "protocol errors the sink counted")
+    e2e.expect_same_multiset(sink.recipients(), addresses, "recipients at the sink")
 
 
 def test_limit_sends_only_the_first(t):

@@ -86,10 +86,14 @@ class RecordingHandler : public ServerHandler {
 // Drives one session. The options may be changed before Connect().
 class ServerPeer {
  public:
-  // The greeting is taken and returned.
-  std::string Connect() {
+  // The greeting is made, not taken.
+  void Start() {
     server = std::make_unique<Server>(&options, &handler);
     server->Start();
+  }
+  // The greeting is taken and returned.
+  std::string Connect() {
+    Start();
     return Take();
   }
   std::string Take() {

@@ -487,8 +487,7 @@ TEST_F(SmtpServer, RefusesInputBehindWhatMustEndAGroup) {
 }
 
 TEST_F(SmtpServer, RefusesInputBeforeItsGreeting) {  // RFC 5321 §3.1
-  peer_.server = std::make_unique<Server>(&peer_.options, &peer_.handler);
-  peer_.server->Start();
+  peer_.Start();
   EXPECT_EQ(Codes(peer_.Say("EHLO client.example\r\n")), "220 554");
   EXPECT_TRUE(peer_.server->closed());
 }

@@ -1,0 +1,66 @@
+// What a MessageTemplate is inside: the steps that write one message, in order. Built by
+// composer_compile.cc, run by composer.cc; nobody else includes this.
+#ifndef VOLLEY_ENGINE_MESSAGE_COMPOSER_PROGRAM_H_
+#define VOLLEY_ENGINE_MESSAGE_COMPOSER_PROGRAM_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/message/composer.h"
+#include "engine/message/header.h"
+#include "engine/message/message_buffer.h"
+#include "engine/message/quoted_printable.h"
+#include "engine/message/template.h"
+#include "engine/message/template_render.h"
+
+namespace volley::engine::message {
+
+// A header field whose value has variables.
+struct VariableField {
+  std::string name;
+  FieldSyntax syntax = FieldSyntax::kUnstructured;
+  Template value;
+};
+
+// A quoted-printable part. literals[i] is value.literals[i], encoded.
+struct BodyPart {
+  Template value;
+  std::vector<QpLiteral> literals;
+  QpEscape escape = QpEscape::kNone;
+  bool last_in_message = false;  // no boundary follows, so its last line must be ended
+};
+
+enum class StepKind : uint8_t { kFixed, kTo, kMessageId, kField, kBody };
+struct ProgramStep {
+  StepKind kind;
+  size_t index = 0;  // into fixed, fields or bodies
+};
+
+struct MessageTemplate::Program {
+  std::vector<ProgramStep> steps;
+  std::vector<std::string> fixed;
+  std::vector<VariableField> fields;
+  std::vector<BodyPart> bodies;
+  std::optional<Template> to_name;
+  std::string message_id_prefix;  // "Message-ID: <key."
+  std::string message_id_suffix;  // "@domain>\r\n"
+  size_t column_count = 0;
+  bool needs_smtputf8 = false;  // for the sender's addresses
+  std::vector<RequiredColumn> required;
+};
+
+struct ComposedMessage::State {
+  MessageBuffer buffer;
+  std::array<iovec, MessageBuffer::kMaxPieces> iovecs;
+  std::span<const iovec> pieces;
+  bool needs_smtputf8 = false;
+  // Reused over messages.
+  RenderScratch render;
+  std::string value;  // a header value before folding and encoding
+  std::string field;  // the whole field
+};
+
+}  // namespace volley::engine::message
+
+#endif  // VOLLEY_ENGINE_MESSAGE_COMPOSER_PROGRAM_H_

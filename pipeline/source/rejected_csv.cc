@@ -1,0 +1,60 @@
+#include "pipeline/source/rejected_csv.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <utility>
+
+#include "engine/message/utf8.h"
+#include "pipeline/source/text.h"
+
+namespace volley::pipeline {
+namespace {
+
+void AppendShowable(std::string_view text, std::string* out) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  while (!text.empty()) {
+    const auto point = engine::message::DecodeUtf8(text);
+    const char c = text[0];
+    const bool control = point.value < 0x20 || (point.value >= 0x7F && point.value < 0xA0);
+    if (c == '\n' || c == '\r' || c == '\t') {
+      *out += ' ';
+    } else if (point.bytes == 0 || control) {
+      *out += kReplacement;
+    } else {
+      if (c == '"') *out += '"';
+      *out += text.substr(0, point.bytes);
+    }
+    text.remove_prefix(point.bytes == 0 ? 1 : point.bytes);
+  }
+}
+
+void AppendField(std::string_view text, std::string* out) {
+  const bool quoted = text.find_first_of(",\"\r\n") != std::string_view::npos;
+  if (quoted) *out += '"';
+  AppendShowable(text, out);
+  if (quoted) *out += '"';
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RejectedCsv>> RejectedCsv::Create(const std::string& path) {
+  auto file = OutputFile::Create(path);
+  if (!file.ok()) return file.status();
+  std::unique_ptr<RejectedCsv> rejected(new RejectedCsv(*std::move(file)));
+  if (absl::Status s = rejected->file_->Append("line,value,reason\r\n"); !s.ok()) return s;
+  return rejected;
+}
+
+absl::Status RejectedCsv::Add(uint64_t line, std::string_view value, std::string_view reason) {
+  line_.clear();
+  fmt::format_to(std::back_inserter(line_), "{},", line);
+  AppendField(CutAtCodePoint(value, kMaxValueBytes), &line_);
+  line_ += ',';
+  AppendField(reason, &line_);
+  if (samples_.size() < kSamples) samples_.push_back(line_);
+  line_ += "\r\n";
+  return file_->Append(line_);
+}
+
+}  // namespace volley::pipeline

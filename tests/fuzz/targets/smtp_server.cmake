@@ -1,0 +1,1 @@
+volley_fuzzer(smtp_server smtp_server_fuzz.cc DEPS volley_engine_smtp)
