@@ -54,7 +54,7 @@ struct MessageSpec {
   std::string message_id_key;  // unique per campaign: letters and digits
   absl::Time date;             // the Date header of every copy
   absl::TimeZone time_zone = absl::UTCTimeZone();
-  uint64_t boundary_seed = 0;  // multipart boundaries derive from it
+  uint64_t boundary_seed = 0;        // multipart boundaries derive from it
   PartialLoader partials = nullptr;  // texts of {{>name}}; none: partials are errors
 };
 

@@ -308,16 +308,17 @@ uint32_t Compiler::AddName(std::string_view text) {
     return -1;
   };
   if (text != ".") {
-    name.column = column_of(text);
-    if (name.column >= 0) {
-      name.parts.emplace_back(text);  // also a column whose own name has a dot
-    } else {
-      for (size_t at = 0; at <= text.size();) {
-        const size_t dot = std::min(text.find('.', at), text.size());
-        name.parts.emplace_back(Trim(text.substr(at, dot - at)));
-        at = dot + 1;
-      }
-      name.column = column_of(name.parts[0]);
+    for (size_t at = 0; at <= text.size();) {
+      const size_t dot = std::min(text.find('.', at), text.size());
+      name.parts.emplace_back(Trim(text.substr(at, dot - at)));
+      at = dot + 1;
+    }
+    name.column = column_of(name.parts[0]);
+    // A list's column may have a dot in its own name. The specification does not know such names,
+    // so this is where strict mode would otherwise refuse.
+    if (const int32_t whole = column_of(text); options_.strict && name.column < 0 && whole >= 0) {
+      name.parts.assign(1, std::string(text));
+      name.column = whole;
     }
   }
   out_->names.push_back(std::move(name));

@@ -29,7 +29,7 @@ class Server::Impl {
   void EndSession(const ServerReply& reply);
 
   ReplyBuffer& replies() { return replies_; }
-  bool in_transaction() const { return mail_open_; }
+  bool in_transaction() const { return mail_open_ && !transaction_.chunk_failed; }
   bool closed() const { return closed_; }
   uint32_t protocol_errors() const { return protocol_errors_; }
 

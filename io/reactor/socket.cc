@@ -114,6 +114,13 @@ Endpoint PeerEndpointOf(int fd) {
   return Endpoint::FromSockaddr(address, bytes);
 }
 
+bool WasReset(int fd) {
+  tcp_info info{};
+  socklen_t bytes = sizeof(info);
+  // After a FIN it would be CLOSE_WAIT.
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
 bool IsExhaustion(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }

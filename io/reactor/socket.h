@@ -39,6 +39,10 @@ absl::StatusOr<int> OpenListenSocket(const Endpoint& local, Blocking blocking);
 Endpoint LocalEndpointOf(int fd);
 Endpoint PeerEndpointOf(int fd);
 
+// After a receive has said "end": true if that was no FIN but the end of a connection that was
+// reset. The kernel tells a reset once, and where a send was under way the send may have been told.
+bool WasReset(int fd);
+
 // EMFILE, ENFILE and what else means that descriptors or memory for sockets are used up.
 bool IsExhaustion(int error);
 

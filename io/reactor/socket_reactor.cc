@@ -127,6 +127,7 @@ void SocketReactor::Received(Stream& stream, std::span<const char> bytes) {
 
 void SocketReactor::ReceiveEnded(Stream& stream, int error) {
   stream.receiving = false;
+  if (error == 0 && stream.sending && WasReset(stream.fd)) error = ECONNRESET;
   if (stream.phase == Phase::kDraining) {
     Fail(stream, CloseReason::kLost, stream.error);
   } else if (stream.phase == Phase::kOpen && error != 0) {

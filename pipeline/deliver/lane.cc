@@ -79,6 +79,7 @@ void Lane::ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> messa
 
 void Lane::OnSessionReady(Session*) {
   --connecting_;
+  connecting_now_ = std::min(connecting_now_ + 1, kConnectingMax);
   failures_in_row_ = 0;
   failing_since_ = io::MonoTime::Infinite();
   if (!backing_off_) connections_now_ = options_.connections_max;
@@ -104,6 +105,7 @@ void Lane::OnSessionEnded(Session* session, bool was_ready, std::string why) {
   free_.push_back(session);
   if (!was_ready) {
     --connecting_;
+    connecting_now_ = std::max(connecting_now_ / 2, 1u);
     ++failures_in_row_;
     const bool every_address_tried = failures_in_row_ % options_.endpoints.size() == 0;
     if (!ever_ready_) {
@@ -158,7 +160,7 @@ void Lane::OpenSessions() {
   // Each session not ready yet, or idle, will take one of the waiting jobs.
   size_t wanted = work_waiting();
   wanted -= std::min<size_t>(wanted, connecting_ + idle_.size());
-  while (wanted > 0 && open_ < connections_now_ && connecting_ < kConnectingMax) {
+  while (wanted > 0 && open_ < connections_now_ && connecting_ < connecting_now_) {
     OpenOne();
     --wanted;
   }

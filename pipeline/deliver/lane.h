@@ -116,6 +116,7 @@ class Lane : private io::Timer {
   uint32_t open_ = 0;        // sessions with a stream
   uint32_t connecting_ = 0;  // of these, not ready yet
   uint32_t in_flight_ = 0;   // jobs taken, not settled and not given back
+  uint32_t connecting_now_ = kConnectingStart;
   uint32_t connections_now_;  // falls when the peer refuses more, rises again with time
   size_t next_endpoint_ = 0;
   size_t failures_in_row_ = 0;

@@ -9,9 +9,11 @@
 
 namespace volley::pipeline {
 
-// Connections being opened at one time in a shard: under the listen backlog that servers commonly
-// have (Postfix 100 by default, Linux 4096), or SYNs are dropped and wait a second.
-inline constexpr uint32_t kConnectingMax = 96;
+// Connections being opened at one time in a lane: a slow start, as a listen backlog that overflows
+// drops SYNs, and each waits a second. Starts low, grows by one with each session that becomes ready
+// (so doubles in a round), halves when one fails.
+inline constexpr uint32_t kConnectingStart = 16;
+inline constexpr uint32_t kConnectingMax = 1024;
 
 // Transactions a session has open: one whose final reply is due, one riding behind its dot, and one
 // slot more because a message's memory is free only when our send of it is over.

@@ -16,6 +16,8 @@ using engine::smtp::ServerReply;
 // How long the last replies may take to be read, and how long a peer may take to close behind them.
 constexpr absl::Duration kEndingMax = absl::Seconds(5);
 constexpr absl::Duration kLingerMax = absl::Seconds(2);
+// The same while the sink stops: nobody should wait for a peer that has nothing to lose any more.
+constexpr absl::Duration kLingerMaxStopping = absl::Milliseconds(200);
 
 // The idle time is moved with every read, but no more often than this: it need not be exact.
 constexpr absl::Duration kDeadlineSlack = absl::Seconds(1);
@@ -115,7 +117,12 @@ void SinkSession::Finish() {
   if (peer_closed_) return Close();
   lingering_ = true;
   shared_.reactor.ShutdownWrite(stream_);
-  shared_.reactor.SetTimer(&deadline_, shared_.reactor.Now() + kLingerMax);
+  Linger();
+}
+
+void SinkSession::Linger() {
+  const absl::Duration most = shared_.say_goodbye ? kLingerMaxStopping : kLingerMax;
+  shared_.reactor.SetTimer(&deadline_, shared_.reactor.Now() + most);
 }
 
 // RFC 5321 §4.1.1.5: as if QUIT had come. What was pipelined before is still answered.
@@ -140,6 +147,7 @@ void SinkSession::OnDeadline() {
 }
 
 void SinkSession::Dismiss() {
+  if (lingering_ && open_) return Linger();
   if (!server_.in_transaction()) End(421, {4, 3, 2}, "shutting down");
 }
 

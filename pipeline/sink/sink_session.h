@@ -65,7 +65,7 @@ class SinkSession : public io::StreamHandler, private engine::smtp::ServerHandle
   void Open(io::StreamId stream, const io::Endpoint& peer);
   // Replies up to there may leave. Ignored for an older connection.
   void Release(const SinkFlight& flight);
-  // Says 421 if no transaction is open (shared->say_goodbye does it for one that is, at its end).
+  // The sink stops: says 421 if no transaction is open; one that is may end first.
   void Dismiss();
   void Close();
   uint32_t index() const { return index_; }
@@ -102,6 +102,7 @@ class SinkSession : public io::StreamHandler, private engine::smtp::ServerHandle
   void Schedule(DelayLine<SinkFlight>* line);
   void SendReplies();
   void Finish();
+  void Linger();
   bool StartMessage();
   bool StoreMessage();
   bool Check(const absl::Status& status);

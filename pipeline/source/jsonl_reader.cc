@@ -217,20 +217,20 @@ simdjson::error_code JsonlReader::ObjectParser::ReadValue(ondemand::value& value
       return value.get_string().get(field->bytes);
     case ondemand::json_type::number: {
       // The spelling counts ("1.10"); the value is asked for because that checks it.
-      double number;
+      double number = 0;
       field->kind = FieldKind::kText;
       field->bytes = TrimJsonSpace(value.raw_json_token());
       return value.get_double().get(number);
     }
     case ondemand::json_type::boolean: {
-      bool is_true;
+      bool is_true = false;
       const auto error = value.get_bool().get(is_true);
       *field =
           is_true ? FieldView{"true", FieldKind::kText} : FieldView{"false", FieldKind::kFalse};
       return error;
     }
     case ondemand::json_type::null: {
-      bool is_null;
+      bool is_null = false;
       const auto error = value.is_null().get(is_null);
       return error == simdjson::SUCCESS && !is_null ? simdjson::N_ATOM_ERROR : error;
     }

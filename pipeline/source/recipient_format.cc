@@ -17,6 +17,9 @@ using engine::message::FieldView;
 constexpr uint8_t kNeedsSmtpUtf8 = 1;
 // A field's length and kind in one varint: 63 bytes and fewer with one byte.
 constexpr unsigned kKindBits = 2;
+// In a field's place: its text is the record's address, as it is in most lists, and not stored
+// twice. (A missing field of one byte, which there cannot be otherwise.)
+constexpr uint64_t kSameAsAddress = 1u << kKindBits | static_cast<unsigned>(FieldKind::kMissing);
 static_assert(static_cast<unsigned>(FieldKind::kMissing) < 1u << kKindBits);
 
 absl::Status Damaged(std::string_view what) { return absl::DataLossError(std::string(what)); }
@@ -57,11 +60,28 @@ bool TakeStart(std::string_view* body, RecipientRecord* record) {
   return record->needs_smtputf8 || flags[0] == 0;
 }
 
-bool TakeField(std::string_view* body, FieldView* field) {
+bool TakeField(std::string_view* body, std::string_view address, FieldView* field) {
   uint64_t length_and_kind;
   if (!TakeVarint(body, &length_and_kind)) return false;
+  if (length_and_kind == kSameAsAddress) {
+    *field = {address, FieldKind::kText};
+    return true;
+  }
   field->kind = static_cast<FieldKind>(length_and_kind & ((1u << kKindBits) - 1));
-  return TakeBytes(body, length_and_kind >> kKindBits, &field->bytes);
+  const uint64_t length = length_and_kind >> kKindBits;
+  if (field->kind == FieldKind::kMissing && length != 0) return false;
+  return TakeBytes(body, length, &field->bytes);
+}
+
+void AppendField(const FieldView& field, std::string_view address, std::string* out) {
+  if (field.kind == FieldKind::kMissing) {
+    AppendVarint(static_cast<unsigned>(FieldKind::kMissing), out);
+  } else if (field.kind == FieldKind::kText && field.bytes == address) {
+    AppendVarint(kSameAsAddress, out);
+  } else {
+    AppendVarint(field.bytes.size() << kKindBits | static_cast<unsigned>(field.kind), out);
+    *out += field.bytes;
+  }
 }
 
 // The sums cannot overflow where each part is checked against the file's size.
@@ -195,10 +215,7 @@ void EncodeRecord(const RecipientRecord& record, std::string* out) {
   out->push_back(record.needs_smtputf8 ? kNeedsSmtpUtf8 : 0);
   AppendVarint(record.address.size(), out);
   *out += record.address;
-  for (const FieldView& field : record.fields) {
-    AppendVarint(field.bytes.size() << kKindBits | static_cast<unsigned>(field.kind), out);
-    *out += field.bytes;
-  }
+  for (const FieldView& field : record.fields) AppendField(field, record.address, out);
   std::string length;
   AppendVarint(out->size() - kLengthRoom, &length);
   out->replace(0, kLengthRoom, length);
@@ -213,7 +230,7 @@ bool TakeRecord(std::string_view* bytes, size_t columns, RecipientRecord* record
   }
   record->fields.resize(columns);
   for (FieldView& field : record->fields) {
-    if (!TakeField(&body, &field)) return false;
+    if (!TakeField(&body, record->address, &field)) return false;
   }
   return body.empty();
 }

@@ -131,7 +131,14 @@ def test_rejected_recipients_are_counted_and_named(t):
         result.expect_code(1).expect_counts(delivered=80, bounced=10, deferred=10)
         good = [a for a in addresses if int(a[1:7]) % 10 not in (3, 7)]
         e2e.expect_same_multiset(server.accepted, good, "recipients at the server")
-        result.expect_says("no such user", "mailbox busy")
+
+
+def test_the_summary_says_why(t):
+    with Picky() as server:
+        flags, _ = t.simple_campaign(100)
+        result = t.run("send", "--state", "state", *flags, "--via", server.url)
+        result.expect_code(1).expect_says("bounced 10", "deferred 10", "550 5.1.1 no such user",
+                                          "451 4.2.1 mailbox busy", r"undelivered\.csv")
 
 
 def test_rejected_recipients_are_in_the_file(t):
@@ -153,7 +160,9 @@ class RefusesContent(FaultServer):
 def test_refused_content_bounces(t):
     with RefusesContent() as server:
         result, _ = send(t, server, 10)
-        result.expect_code(1).expect_counts(bounced=10).expect_says("content refused")
+        result.expect_code(1).expect_counts(bounced=10)
+        (path,) = (t.dir / "state/campaigns").glob("*/undelivered.csv")
+        e2e.expect_equal(path.read_text().count("content refused"), 10, "lines with the reason")
 
 
 class SwallowsTheLastReply(FaultServer):

@@ -177,8 +177,9 @@ class Test:
     def start(self, *args, **kwargs):
         kwargs.setdefault("stdout", subprocess.PIPE)
         kwargs.setdefault("stderr", subprocess.PIPE)
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
         child = subprocess.Popen([self.volley, *map(str, args)], cwd=self.dir, text=True,
-                                 stdin=subprocess.DEVNULL, start_new_session=True, **kwargs)
+                                 start_new_session=True, **kwargs)
         self.children.append(child)
         return child
 

@@ -24,9 +24,9 @@ subject = "Grüße an {{name}}"
 text = "letter.txt"
 html = "letter.html"
 recipients = "list.csv"
-headers = {{ "X-Campaign" = "e2e {{{{city}}}}" }}
+headers = { "X-Campaign" = "e2e {{city}}" }
 [relay]
-via = "{via}"
+via = "RELAY"
 [limits]
 connections = 8
 """
@@ -48,7 +48,7 @@ def make_campaign(t, url):
     t.write_list(rows)
     t.write("letter.txt", TEXT)
     t.write("letter.html", HTML)
-    return t.write("campaign.toml", CAMPAIGN.format(via=url)), [row[0] for row in rows[1:]]
+    return t.write("campaign.toml", CAMPAIGN.replace("RELAY", url)), [row[0] for row in rows[1:]]
 
 
 def without_trace(raw):

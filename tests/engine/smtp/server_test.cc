@@ -784,6 +784,10 @@ TEST_F(SmtpServer, WantsRsetAfterARefusedLastChunk) {
                             "BDAT 3 LAST\r\nx\r\nMAIL FROM:<a@example.com>\r\nRSET\r\n")),
             "250 250 554 503 250");
   EXPECT_EQ(peer_.handler.resets, 0);
+  peer_.OpenTransaction();
+  EXPECT_TRUE(peer_.server->in_transaction());
+  EXPECT_EQ(Codes(peer_.Say("BDAT 2\r\n\n\n")), "550");
+  EXPECT_FALSE(peer_.server->in_transaction());  // its message is over, though RSET is due
 }
 
 TEST_F(SmtpServer, TakesNoDataAfterBdat) {  // RFC 3030 §2

@@ -157,8 +157,7 @@ TEST_P(Conformance, AWakePublishesWhatWasWrittenBeforeIt) {
   EXPECT_EQ(seen.size(), static_cast<size_t>(kRounds));
 }
 
-TEST_P(Conformance, AWakeEndsALongWait) {
-  if (is_sim()) GTEST_SKIP() << "SKIPPED: the simulator never waits";
+TEST_P(KernelConformance, AWakeEndsALongWait) {
   bool woken = false;
   reactor().SetWakeHandler([&] { woken = true; });
   reactor().RunOnce(absl::ZeroDuration());
@@ -191,8 +190,14 @@ TEST_P(Conformance, RunOnceWaitsNoLongerThanAsked) {
   Listen(&server);  // something that could happen, and does not
   reactor().RunOnce(absl::ZeroDuration());
   const MonoTime start = reactor().Now();
-  reactor().RunOnce(absl::Milliseconds(20));
-  EXPECT_GE(reactor().Now() - start, absl::Milliseconds(19));
+  // A signal may end a wait early (the kernel's clean-up of an earlier ring does), but the loop
+  // sleeps rather than spins.
+  int turns = 0;
+  while (reactor().Now() - start < absl::Milliseconds(20)) {
+    reactor().RunOnce(absl::Milliseconds(20));
+    ++turns;
+  }
+  EXPECT_LE(turns, 5);
   EXPECT_LT(reactor().Now() - start, absl::Seconds(10));
   EXPECT_TRUE(server.streams.empty());
 }

@@ -1,6 +1,6 @@
 // Whole campaigns in the simulator: a shard and a sink on one virtual network that splits, stalls,
 // truncates and resets by a seed. After each run the books must balance, recipient by recipient.
-// A failure prints its seed; VOLLEY_SIM_SEED=n runs just that one.
+// A failure prints its seed; VOLLEY_SIM_SEED=n runs just that one, VOLLEY_SIM_SEEDS=n the first n.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -93,7 +93,8 @@ class World {
     sink_.reset();  // writes its journal
     std::istringstream lines(dir_.Read("sink.jsonl"));
     for (std::string line; std::getline(lines, line);) {
-      for (const auto& to : nlohmann::json::parse(line)["rcpt_to"]) {
+      const nlohmann::json message = nlohmann::json::parse(line);
+      for (const auto& to : message["rcpt_to"]) {
         ++books.arrivals[to.get<std::string>()];
       }
     }
@@ -153,8 +154,10 @@ TEST(SimulatedCampaign, DeliversToEveryoneOnceOnAGoodNetwork) {
 
 TEST(SimulatedCampaign, BooksBalanceUnderFaultsFromManySeeds) {
   const char* only = std::getenv("VOLLEY_SIM_SEED");
+  const char* many = std::getenv("VOLLEY_SIM_SEEDS");
   const uint64_t first = only != nullptr ? std::strtoull(only, nullptr, 10) : 1;
-  const uint64_t last = only != nullptr ? first : 60;
+  const uint64_t count = many != nullptr ? std::strtoull(many, nullptr, 10) : 100;
+  const uint64_t last = only != nullptr ? first : count;
   uint64_t resets = 0, truncations = 0, uncertain = 0;
   for (uint64_t seed = first; seed <= last; ++seed) {
     SCOPED_TRACE("replay with VOLLEY_SIM_SEED=" + std::to_string(seed));

@@ -1,0 +1,1 @@
+volley_fuzzer(smtp_client smtp_client_fuzz.cc DEPS volley_engine_smtp)

@@ -1,0 +1,1 @@
+volley_fuzzer(smtp_reply smtp_reply_fuzz.cc DEPS volley_engine_smtp)
