@@ -190,6 +190,8 @@ bool IsAddressLiteral(std::string_view inside) {
   const bool v6 = inside.size() > 5 && (inside[0] | 0x20) == 'i' && (inside[1] | 0x20) == 'p' &&
                   (inside[2] | 0x20) == 'v' && inside[3] == '6' && inside[4] == ':';
   if (v6) inside.remove_prefix(5);
+  // inet_pton stops at a NUL, so a literal with one and anything behind it would pass.
+  if (inside.find_first_not_of("0123456789abcdefABCDEF:.") != inside.npos) return false;
   text[inside.copy(text, sizeof(text) - 1)] = '\0';
   return inet_pton(v6 ? AF_INET6 : AF_INET, text, parsed.data()) == 1;
 }

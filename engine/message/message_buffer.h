@@ -32,6 +32,7 @@ class MessageBuffer {
   }
 
   void AppendCopy(std::string_view text) {
+    if (text.empty()) return;  // memcpy takes no null pointer, not even for nothing
     std::memcpy(Reserve(text.size()), text.data(), text.size());
     Commit(text.size());
   }
@@ -79,7 +80,7 @@ class MessageBuffer {
   };
 
   void Grow(size_t bytes) {
-    size_t wanted = capacity_ == 0 ? 4096 : capacity_;
+    size_t wanted = capacity_ == 0 ? 1024 : capacity_;
     while (wanted - size_ < bytes) wanted *= 2;
     auto larger = std::make_unique_for_overwrite<char[]>(wanted);
     if (size_ != 0) std::memcpy(larger.get(), arena_.get(), size_);

@@ -96,6 +96,7 @@ struct Verdict {
   ReplyView reply;  // code 0 when the session ended without a reply; text then says why
 };
 
+// REQUIRES: no call back into the client but to its const functions.
 class ClientObserver {
  public:
   virtual ~ClientObserver() = default;
@@ -106,8 +107,9 @@ class ClientObserver {
 
 enum class CloseReason : uint8_t {
   kNone,
-  kQuit,            // QUIT was answered (or its time is over): all is well
-  kRejected,        // greeting, EHLO/HELO or MAIL-less state refused with 4yz/5yz; see last_reply()
+  kQuit,      // QUIT was answered (or its time is over): all is well
+  kRejected,  // greeting or EHLO/HELO refused with 4yz or 5yz: see close_code() and error().
+              // closed() turns true once QUIT is answered too (§4.1.1.10), or its time is over
   kServiceClosing,  // 421 (RFC 5321 §3.8)
   kPeerClosed,      // the connection ended before QUIT
   kProtocolError,   // nonsense, desync, over-long reply; error() says what

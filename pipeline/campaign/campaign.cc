@@ -125,9 +125,9 @@ absl::Status Campaign::MakeFolder(const PrepareOptions& options) {
   fs::create_directories(CampaignsFolder(state_dir_), ec);
   std::string path = fmt::format("{}.new-XXXXXX", final_dir_);
   if (mkdtemp(path.data()) == nullptr) {
-    return absl::InternalError(fmt::format(
-        "cannot make a folder in the state directory {}: {}; name another with --state",
-        CampaignsFolder(state_dir_), std::strerror(errno)));
+    return absl::InternalError(
+        fmt::format("cannot make a folder in the state directory {}: {}; name another with --state",
+                    CampaignsFolder(state_dir_), std::strerror(errno)));
   }
   dir_ = path;
   return absl::OkStatus();
@@ -144,18 +144,18 @@ absl::Status Campaign::ImportList(const PrepareOptions& options) {
   import.on_columns = [this](std::span<const std::string> columns)
       -> absl::StatusOr<std::vector<ImportOptions::Required>> {
     if (absl::Status s = CompileMessage(columns); !s.ok()) return s;
-    std::vector<ImportOptions::Required> required;
-    for (const auto& r : message_->required_columns()) required.push_back({r.column, r.used_at});
-    return required;
-  };
-  auto result = ImportRecipients(import);
-  if (!result.ok()) return result.status();
-  import_ = *std::move(result);
-  auto file = RecipientFile::Open(import.recipients_path);
-  if (!file.ok()) return file.status();
-  recipients_ = *std::move(file);
-  return absl::OkStatus();
-}
+  std::vector<ImportOptions::Required> required;
+  for (const auto& r : message_->required_columns()) required.push_back({r.column, r.used_at});
+  return required;
+};
+auto result = ImportRecipients(import);
+if (!result.ok()) return result.status();
+import_ = *std::move(result);
+auto file = RecipientFile::Open(import.recipients_path);
+if (!file.ok()) return file.status();
+recipients_ = *std::move(file);
+return absl::OkStatus();
+}  // namespace volley::pipeline
 
 // The user's files may change or go; the campaign keeps what it was made of.
 absl::Status Campaign::KeepCopies() {
@@ -233,7 +233,8 @@ Campaign::~Campaign() {
   recipients_.reset();
   std::error_code ec;
   fs::remove_all(dir_, ec);
-  // Nothing half-made stays: the folders above go too if this campaign made them and they are empty.
+  // Nothing half-made stays: the folders above go too if this campaign made them and they are
+  // empty.
   if (made_state_dir_) {
     rmdir(CampaignsFolder(state_dir_).c_str());
     rmdir(state_dir_.c_str());

@@ -1,6 +1,6 @@
-// Campaign: a definition made ready to send: templates compiled, list imported, both kept in a folder
-// of the state directory (<state>/campaigns/<id>/: campaign.toml, the templates, recipients.bin,
-// rejected.csv).
+// Campaign: a definition made ready to send: templates compiled, list imported, both kept in a
+// folder of the state directory (<state>/campaigns/<id>/: campaign.toml, the templates,
+// recipients.bin, rejected.csv).
 //
 // A new campaign is prepared in a folder of its own beside its final place and moves there by
 // Commit(), just before the first message; when anything fails earlier, nothing is left behind. A
@@ -29,9 +29,9 @@ namespace volley::pipeline {
 
 struct PrepareOptions {
   std::string state_dir;
-  uint64_t limit = 0;      // only the first so many recipients; 0: all
-  bool restart = false;    // an old campaign of this name is replaced (at Commit)
-  bool scratch = false;    // never committed (dry run, preview): a taken name does not matter
+  uint64_t limit = 0;    // only the first so many recipients; 0: all
+  bool restart = false;  // an old campaign of this name is replaced (at Commit)
+  bool scratch = false;  // never committed (dry run, preview): a taken name does not matter
   std::function<void(uint64_t rows, uint64_t bytes, uint64_t total_bytes)> on_progress;
 };
 
@@ -61,8 +61,7 @@ class Campaign {
   const std::string& reverse_path() const { return reverse_path_; }
 
   // One recipient's copy. Errors as MessageTemplate::Compose, and DataLoss for a damaged list.
-  absl::Status Compose(const RecipientRecord& record,
-                       engine::message::ComposedMessage* out) const;
+  absl::Status Compose(const RecipientRecord& record, engine::message::ComposedMessage* out) const;
 
  private:
   Campaign() = default;

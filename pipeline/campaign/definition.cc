@@ -1,6 +1,7 @@
 #include "pipeline/campaign/definition.h"
 
 #include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include <cerrno>
 #include <cstring>
@@ -9,16 +10,14 @@
 #include <functional>
 #include <sstream>
 
-#include <toml++/toml.h>
-
 #include "engine/base/nearest_name.h"
 
 namespace volley::pipeline {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr uintmax_t kMaxCampaignFileBytes = 1 << 20;   // a hand-written file is a few KB
-constexpr uintmax_t kMaxTemplateBytes = 16 << 20;      // larger mails are refused everywhere
+constexpr uintmax_t kMaxCampaignFileBytes = 1 << 20;  // a hand-written file is a few KB
+constexpr uintmax_t kMaxTemplateBytes = 16 << 20;     // larger mails are refused everywhere
 
 // Where in which file an error is, for every message of this loader.
 struct Place {
@@ -104,9 +103,9 @@ absl::Status ReadTable(const Place& place, const toml::table& table, std::string
     if (spec == nullptr) {
       std::vector<std::string> known;
       for (const KeySpec& candidate : keys) known.push_back(candidate.name);
-      return place.At(node, fmt::format("unknown key \"{}\" in [{}]{}; known keys: {}", key.str(),
-                                        title, engine::DidYouMean(key.str(), known),
-                                        fmt::join(known, ", ")));
+      return place.At(node,
+                      fmt::format("unknown key \"{}\" in [{}]{}; known keys: {}", key.str(), title,
+                                  engine::DidYouMean(key.str(), known), fmt::join(known, ", ")));
     }
     if (absl::Status s = spec->set(node); !s.ok()) return s;
   }
@@ -138,8 +137,8 @@ std::vector<TableSpec> Tables(const Place& place, CampaignDefinition* d) {
   tables.push_back(
       {"limits",
        {{"connections", Count(place, "connections", 1, kMaxConnections, &d->connections)},
-        {"messages_per_connection", Count(place, "messages_per_connection", 0, UINT32_MAX,
-                                          &d->messages_per_connection)}}});
+        {"messages_per_connection",
+         Count(place, "messages_per_connection", 0, UINT32_MAX, &d->messages_per_connection)}}});
   return tables;
 }
 
@@ -210,9 +209,9 @@ absl::StatusOr<CampaignDefinition> Load(const std::string& path, FrozenFacts* fa
       if (t.title == key.str()) spec = &t;
     }
     if (spec == nullptr || !node.is_table()) {
-      return place.At(node, fmt::format("unknown table or key \"{}\"{}; known tables: [{}]",
-                                        key.str(), engine::DidYouMean(key.str(), titles),
-                                        fmt::join(titles, "], [")));
+      return place.At(
+          node, fmt::format("unknown table or key \"{}\"{}; known tables: [{}]", key.str(),
+                            engine::DidYouMean(key.str(), titles), fmt::join(titles, "], [")));
     }
     if (absl::Status s = ReadTable(place, *node.as_table(), spec->title, spec->keys); !s.ok()) {
       return s;
@@ -281,13 +280,18 @@ std::string FormatCampaignFile(const CampaignDefinition& d, const FrozenFacts& f
 
 CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over) {
   CampaignDefinition d = base;
-  constexpr std::string CampaignDefinition::*kStrings[] = {
-      &CampaignDefinition::name,           &CampaignDefinition::from,
-      &CampaignDefinition::reply_to,       &CampaignDefinition::to_name,
-      &CampaignDefinition::subject,        &CampaignDefinition::text_path,
-      &CampaignDefinition::html_path,      &CampaignDefinition::recipients_path,
-      &CampaignDefinition::address_column, &CampaignDefinition::kind,
-      &CampaignDefinition::via,            &CampaignDefinition::helo};
+  constexpr std::string CampaignDefinition::*kStrings[] = {&CampaignDefinition::name,
+                                                           &CampaignDefinition::from,
+                                                           &CampaignDefinition::reply_to,
+                                                           &CampaignDefinition::to_name,
+                                                           &CampaignDefinition::subject,
+                                                           &CampaignDefinition::text_path,
+                                                           &CampaignDefinition::html_path,
+                                                           &CampaignDefinition::recipients_path,
+                                                           &CampaignDefinition::address_column,
+                                                           &CampaignDefinition::kind,
+                                                           &CampaignDefinition::via,
+                                                           &CampaignDefinition::helo};
   for (auto field : kStrings) {
     if (!(over.*field).empty()) d.*field = over.*field;
   }

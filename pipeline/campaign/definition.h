@@ -27,17 +27,17 @@ struct CampaignDefinition {
   std::string name;
   std::string from;
   std::string reply_to;
-  std::string to_name;          // Mustache, optional
-  std::string subject;          // Mustache
-  std::string text_path;        // template files
+  std::string to_name;    // Mustache, optional
+  std::string subject;    // Mustache
+  std::string text_path;  // template files
   std::string html_path;
   std::string recipients_path;  // the list; "-": standard input
   std::string address_column;
-  std::string kind;             // "bulk" (default) or "transactional"
+  std::string kind;                                          // "bulk" (default) or "transactional"
   std::vector<std::pair<std::string, std::string>> headers;  // values are Mustache
 
-  std::string via;              // relay URL
-  std::string helo;             // name for EHLO; empty: found out
+  std::string via;   // relay URL
+  std::string helo;  // name for EHLO; empty: found out
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below
@@ -51,8 +51,8 @@ inline constexpr uint32_t kMaxConnections = 50'000;
 // What a frozen campaign adds: fixed when it was made, so that each copy can be made again
 // byte for byte (preview, retries).
 struct FrozenFacts {
-  std::string key;            // makes Message-IDs unique; letters and digits
-  std::string date_rfc3339;   // the Date header of every copy
+  std::string key;           // makes Message-IDs unique; letters and digits
+  std::string date_rfc3339;  // the Date header of every copy
   uint64_t boundary_seed = 0;
 };
 
@@ -69,8 +69,8 @@ std::string FormatCampaignFile(const CampaignDefinition& definition, const Froze
 // Every field of `over` that was given replaces the one in `base`.
 CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over);
 
-// All that must be there before any file is read: from, subject, a template, a list, and to send also
-// a relay. The message says both ways to give what is missing (key and flag).
+// All that must be there before any file is read: from, subject, a template, a list, and to send
+// also a relay. The message says both ways to give what is missing (key and flag).
 absl::Status CheckDefinition(const CampaignDefinition& definition, bool to_send);
 
 // A whole file as a template source; `what` names it in errors ("text template").

@@ -135,7 +135,8 @@ void Lane::BackOff(const std::string& why) {
   backing_off_ = true;
   reactor_->SetTimer(this, reactor_->Now() + wait);
   events_->OnLaneNotice(fmt::format("{}: {}; {} open, trying again in {} s", options_.peer_name,
-                                    why, open_, absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1)))));
+                                    why, open_,
+                                    absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1)))));
 }
 
 void Lane::OnTimer() {
@@ -150,8 +151,7 @@ void Lane::GiveUp(const std::string& why) {
   Job job;
   while (TakeJob(&job)) {
     --in_flight_;
-    settler_->Settle(job, Outcome::kDeferred, engine::smtp::CommandKind::kGreeting,
-                     {{}, {}, why});
+    settler_->Settle(job, Outcome::kDeferred, engine::smtp::CommandKind::kGreeting, {{}, {}, why});
   }
 }
 

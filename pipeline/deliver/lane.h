@@ -1,9 +1,9 @@
-// Lane: the queue and the session pool of one (source, provider) pair in one shard; for now there is
-// one lane a shard, to the campaign's relay.
+// Lane: the queue and the session pool of one (source, provider) pair in one shard; for now there
+// is one lane a shard, to the campaign's relay.
 //
 // It opens sessions while there is work (one at first, the rest when that one is ready), gives each
-// session its next job, takes back jobs whose session failed them through no fault of the recipient,
-// and backs off when the peer does not take connections.
+// session its next job, takes back jobs whose session failed them through no fault of the
+// recipient, and backs off when the peer does not take connections.
 //
 // Threading: the shard's thread. Lifetime: outlives its sessions; the reactor, job source, settler
 // and campaign outlive the lane. Errors: what a peer does is an outcome or a LaneEvents call.
@@ -33,9 +33,9 @@ class Session;
 class JobSource {
  public:
   virtual ~JobSource() = default;
-  virtual bool TakeJob(Job* job) = 0;   // false: none right now
+  virtual bool TakeJob(Job* job) = 0;  // false: none right now
   virtual size_t jobs_waiting() const = 0;
-  virtual bool exhausted() const = 0;   // none now and none will come
+  virtual bool exhausted() const = 0;  // none now and none will come
 };
 
 class LaneEvents {
@@ -53,11 +53,11 @@ class LaneEvents {
 };
 
 struct LaneOptions {
-  std::vector<io::Endpoint> endpoints;        // in order of preference; not empty
-  std::string peer_name;                      // for messages: the relay's URL
+  std::vector<io::Endpoint> endpoints;  // in order of preference; not empty
+  std::string peer_name;                // for messages: the relay's URL
   engine::smtp::ClientOptions client;
   uint32_t connections_max = 1;
-  uint32_t messages_per_connection = 0;       // 0: no limit
+  uint32_t messages_per_connection = 0;  // 0: no limit
   absl::Duration connect_timeout = absl::Seconds(30);
 };
 
@@ -107,11 +107,11 @@ class Lane : private io::Timer {
   LaneEvents* const events_;
   const LaneOptions options_;
 
-  std::vector<std::unique_ptr<Session>> sessions_;   // all ever made; reused
+  std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused
   std::vector<Session*> free_, idle_;
   std::vector<std::unique_ptr<engine::message::ComposedMessage>> messages_;  // not in use
-  std::deque<Job> given_back_;                       // at most what was in flight
-  RecipientRecord record_;                           // reused for every compose
+  std::deque<Job> given_back_;  // at most what was in flight
+  RecipientRecord record_;      // reused for every compose
 
   uint32_t open_ = 0;        // sessions with a stream
   uint32_t connecting_ = 0;  // of these, not ready yet

@@ -10,8 +10,8 @@
 namespace volley::pipeline {
 
 // Connections being opened at one time in a lane: a slow start, as a listen backlog that overflows
-// drops SYNs, and each waits a second. Starts low, grows by one with each session that becomes ready
-// (so doubles in a round), halves when one fails.
+// drops SYNs, and each waits a second. Starts low, grows by one with each session that becomes
+// ready (so doubles in a round), halves when one fails.
 inline constexpr uint32_t kConnectingStart = 16;
 inline constexpr uint32_t kConnectingMax = 1024;
 

@@ -96,8 +96,7 @@ bool Session::AddNextJob(uint32_t slot_index) {
   while (lane_->TakeJob(&slot.job)) {
     auto message = lane_->TakeMessage();
     RecipientRecord& record = lane_->record_;
-    absl::Status status =
-        lane_->campaign_->recipients().ReadAt(slot.job.offset, &record).status();
+    absl::Status status = lane_->campaign_->recipients().ReadAt(slot.job.offset, &record).status();
     if (status.ok()) status = lane_->campaign_->Compose(record, message.get());
     if (!status.ok()) {
       const std::string why(status.message());
@@ -196,8 +195,7 @@ void Session::OnVerdict(const Verdict& verdict) {
     case VerdictKind::kRetry:
       return lane_->settler_->Settle(slot.job, Outcome::kDeferred, verdict.command, verdict.reply);
     case VerdictKind::kUnknown:
-      return lane_->settler_->Settle(slot.job, Outcome::kUncertain, verdict.command,
-                                     verdict.reply);
+      return lane_->settler_->Settle(slot.job, Outcome::kUncertain, verdict.command, verdict.reply);
   }
 }
 

@@ -1,8 +1,9 @@
 // Session: one SMTP connection: drives the client machine over a reactor stream and keeps its
 // transaction window full.
 //
-// After each event Pump() does, in this order: take jobs while the client wants transactions (compose,
-// Add), send what the client has to say, close when it is closed, set the timer to the reply due.
+// After each event Pump() does, in this order: take jobs while the client wants transactions
+// (compose, Add), send what the client has to say, close when it is closed, set the timer to the
+// reply due.
 //
 // Threading: the shard's thread. Lifetime: owned and reused by its Lane; a message's memory is kept
 // until its transaction has ended *and* no send is in flight (the kernel may still read it).
@@ -67,8 +68,8 @@ class Session final : private io::StreamHandler,
   engine::smtp::Client client_;
   io::StreamId stream_;
   std::array<Slot, kTransactionSlots> slots_;
-  std::string close_note_;     // what we knew when we closed; else what the transport says
-  uint32_t added_ = 0;         // transactions on this connection
+  std::string close_note_;  // what we knew when we closed; else what the transport says
+  uint32_t added_ = 0;      // transactions on this connection
   bool sending_ = false, closing_ = false, was_ready_ = false, idle_listed_ = false;
 };
 

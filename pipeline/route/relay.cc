@@ -17,7 +17,8 @@ namespace volley::pipeline {
 namespace {
 
 using engine::smtp::Protocol;
-constexpr std::string_view kExample = "write it as smtp://127.0.0.1:2525 or lmtp+unix:///run/lmtp.sock";
+constexpr std::string_view kExample =
+    "write it as smtp://127.0.0.1:2525 or lmtp+unix:///run/lmtp.sock";
 
 absl::Status Bad(std::string_view url, std::string_view what) {
   return absl::InvalidArgumentError(fmt::format("relay \"{}\": {}; {}", url, what, kExample));
@@ -31,8 +32,8 @@ absl::Status UnknownScheme(std::string_view url, std::string_view scheme) {
         url));
   }
   static const std::vector<std::string> kSchemes = {"smtp", "lmtp", "lmtp+unix"};
-  return Bad(url, fmt::format("unknown scheme \"{}\"{}", scheme,
-                              engine::DidYouMean(scheme, kSchemes)));
+  return Bad(url,
+             fmt::format("unknown scheme \"{}\"{}", scheme, engine::DidYouMean(scheme, kSchemes)));
 }
 
 // "host", "host:port", "[v6]", "[v6]:port" into host and port text.
@@ -121,15 +122,15 @@ absl::StatusOr<std::vector<io::Endpoint>> ResolveRelay(const RelayUrl& url) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* list = nullptr;
-  const int error =
-      getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &list);
+  const int error = getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &list);
   if (error == EAI_NONAME || error == EAI_NODATA) {
     return absl::NotFoundError(fmt::format(
         "relay \"{}\": there is no host named \"{}\": check the spelling", url.text, url.host));
   }
   if (error != 0) {
-    return absl::UnavailableError(fmt::format("relay \"{}\": the name \"{}\" cannot be looked up: {}",
-                                              url.text, url.host, gai_strerror(error)));
+    return absl::UnavailableError(
+        fmt::format("relay \"{}\": the name \"{}\" cannot be looked up: {}", url.text, url.host,
+                    gai_strerror(error)));
   }
   std::vector<io::Endpoint> endpoints;
   for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
@@ -154,7 +155,8 @@ std::string DefaultHeloName(const io::Endpoint& peer) {
   if (fd >= 0 && connect(fd, peer.address(), peer.address_bytes()) == 0 &&
       getsockname(fd, reinterpret_cast<sockaddr*>(&local), &bytes) == 0) {
     const auto us = io::Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&local), bytes);
-    name = us.family() == AF_INET6 ? fmt::format("[IPv6:{}]", us.ip()) : fmt::format("[{}]", us.ip());
+    name =
+        us.family() == AF_INET6 ? fmt::format("[IPv6:{}]", us.ip()) : fmt::format("[{}]", us.ip());
   }
   if (fd >= 0) close(fd);
   return name;
@@ -164,8 +166,8 @@ absl::Status CheckHeloName(std::string_view name) {
   bool good = !name.empty() && name.size() <= 255;
   for (const char c : name) good = good && (IsHostCharacter(c) || c == '[' || c == ']');
   if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(fmt::format(
-      "EHLO name \"{}\" is neither a host name nor an address in brackets", name));
+  return absl::InvalidArgumentError(
+      fmt::format("EHLO name \"{}\" is neither a host name nor an address in brackets", name));
 }
 
 }  // namespace volley::pipeline

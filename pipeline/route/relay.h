@@ -21,10 +21,10 @@ namespace volley::pipeline {
 
 struct RelayUrl {
   engine::smtp::Protocol protocol = engine::smtp::Protocol::kSmtp;
-  std::string host;        // name or address, without brackets; empty for a Unix path
+  std::string host;  // name or address, without brackets; empty for a Unix path
   uint16_t port = 0;
   std::string unix_path;
-  std::string text;        // as given, for messages
+  std::string text;  // as given, for messages
 };
 
 // InvalidArgument names the URL, what is wrong with it and a correct example.

@@ -24,8 +24,8 @@ std::string Codes(const OutcomeNote& note) {
   if (note.code.value() == 0) return "";
   std::string codes = std::to_string(note.code.value());
   if (note.enhanced.present()) {
-    codes += fmt::format(" {}.{}.{}", note.enhanced.klass, note.enhanced.subject,
-                         note.enhanced.detail);
+    codes +=
+        fmt::format(" {}.{}.{}", note.enhanced.klass, note.enhanced.subject, note.enhanced.detail);
   }
   return codes;
 }
@@ -42,9 +42,9 @@ void UndeliveredFile::Add(std::string_view address, const OutcomeNote& note) {
   const std::string_view stage = note.outcome == Outcome::kUnrenderable
                                      ? std::string_view("compose")
                                      : engine::smtp::CommandName(note.command);
-  const std::string line = fmt::format("{},{},{},{},{}\n", Quoted(address),
-                                       OutcomeName(note.outcome), Quoted(stage), Codes(note),
-                                       Quoted(note.text_view()));
+  const std::string line =
+      fmt::format("{},{},{},{},{}\n", Quoted(address), OutcomeName(note.outcome), Quoted(stage),
+                  Codes(note), Quoted(note.text_view()));
   if (file_ && std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size()) return;
   if (error_.ok()) {
     error_ = absl::InternalError(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
@@ -52,8 +52,7 @@ void UndeliveredFile::Add(std::string_view address, const OutcomeNote& note) {
 }
 
 void UndeliveredFile::Tally(const OutcomeNote& note) {
-  ReasonCount& reason =
-      reasons_[{note.outcome, note.command, note.code.value(), note.enhanced}];
+  ReasonCount& reason = reasons_[{note.outcome, note.command, note.code.value(), note.enhanced}];
   if (reason.count++ > 0) return;
   reason.outcome = note.outcome;
   const std::string codes = Codes(note);

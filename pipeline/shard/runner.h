@@ -1,8 +1,8 @@
-// Runner: sends one campaign: starts the shards, feeds them from recipients.bin, writes down what was
-// not delivered, tells progress, and stops them in order.
+// Runner: sends one campaign: starts the shards, feeds them from recipients.bin, writes down what
+// was not delivered, tells progress, and stops them in order.
 //
-// The calling thread is the coordinator: feeder and settle writer in one, woken by the shards when a
-// ring runs low. Nothing is sent, and nothing is left behind, when the relay cannot be reached.
+// The calling thread is the coordinator: feeder and settle writer in one, woken by the shards when
+// a ring runs low. Nothing is sent, and nothing is left behind, when the relay cannot be reached.
 #ifndef VOLLEY_PIPELINE_SHARD_RUNNER_H_
 #define VOLLEY_PIPELINE_SHARD_RUNNER_H_
 
@@ -24,8 +24,8 @@
 namespace volley::pipeline {
 
 struct RunProgress {
-  uint64_t recipients = 0;                       // of the campaign
-  std::array<uint64_t, kOutcomes> counts{};      // by Outcome
+  uint64_t recipients = 0;                   // of the campaign
+  std::array<uint64_t, kOutcomes> counts{};  // by Outcome
   uint32_t sessions_open = 0;
   absl::Duration elapsed;
   uint64_t count(Outcome o) const { return counts[static_cast<size_t>(o)]; }
@@ -35,14 +35,14 @@ struct RunProgress {
 struct RunOptions {
   RelayUrl relay;
   std::vector<io::Endpoint> endpoints;
-  uint32_t shards = 1;                      // at most `connections`
+  uint32_t shards = 1;  // at most `connections`
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
   io::ReactorOptions reactor;
   // How often the user asked to stop (Ctrl-C): 1 finishes what is in flight, 2 returns at once.
   const std::atomic<int>* interrupts = nullptr;
-  std::function<void(const RunProgress&)> on_progress;      // every 200 ms
-  std::function<void(const std::string&)> on_notice;        // words for people, now and then
+  std::function<void(const RunProgress&)> on_progress;  // every 200 ms
+  std::function<void(const std::string&)> on_notice;    // words for people, now and then
 };
 
 struct RunResult {
@@ -51,9 +51,9 @@ struct RunResult {
   // True when it returned at a second interrupt: threads are still running, so the process must end
   // by _exit.
   bool abandoned = false;
-  std::string backend;                // "uring" or "epoll"
-  std::vector<ReasonCount> reasons;   // why not delivered, commonest first
-  std::string undelivered_path;       // empty: everybody was delivered
+  std::string backend;               // "uring" or "epoll"
+  std::vector<ReasonCount> reasons;  // why not delivered, commonest first
+  std::string undelivered_path;      // empty: everybody was delivered
 };
 
 // Commits the campaign once the relay is ready. Errors: Unavailable: the relay cannot be used, why,

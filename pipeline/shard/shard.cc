@@ -101,9 +101,7 @@ void Shard::OnLaneFailed(std::string why) {
   SetState(State::kFailed);
 }
 
-void Shard::OnSessionsOpen(uint32_t open) {
-  sessions_open_.store(open, std::memory_order_relaxed);
-}
+void Shard::OnSessionsOpen(uint32_t open) { sessions_open_.store(open, std::memory_order_relaxed); }
 
 void Shard::OnLaneNotice(std::string notice) {
   const std::lock_guard lock(notices_mutex_);

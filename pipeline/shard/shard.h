@@ -2,7 +2,8 @@
 //
 // Threading: Attach() and everything behind it in the reactor's thread. Push, NoMoreJobs and
 //   RequestDrain from one other thread (the coordinator). state() and the counters from any.
-// Lifetime: the reactor outlives the attached shard's last callback; the shard outlives the reactor's
+// Lifetime: the reactor outlives the attached shard's last callback; the shard outlives the
+// reactor's
 //   run.
 #ifndef VOLLEY_PIPELINE_SHARD_SHARD_H_
 #define VOLLEY_PIPELINE_SHARD_SHARD_H_
@@ -28,15 +29,16 @@ class Shard : private JobSource, private LaneEvents {
   enum class State : uint8_t {
     kStarting,  // the first session is not ready yet
     kReady,
-    kFailed,    // it never became ready: failure() says why
-    kDone,      // all work is done, every session closed
+    kFailed,  // it never became ready: failure() says why
+    kDone,    // all work is done, every session closed
   };
 
   // `coordinator` is signalled when the ring runs low, and at every change of state.
   Shard(const Campaign* campaign, LaneOptions options, WakeEvent* coordinator);
   ~Shard() override;
 
-  // Makes the lane on `reactor` and opens its first session. The reactor is stopped when all is done.
+  // Makes the lane on `reactor` and opens its first session. The reactor is stopped when all is
+  // done.
   void Attach(io::Reactor* reactor);
   void Detach();  // after the reactor's run, in its thread, before the reactor goes
 
@@ -54,8 +56,8 @@ class Shard : private JobSource, private LaneEvents {
   std::vector<std::string> TakeNotices();
 
  private:
-  static constexpr size_t kRing = 8192;   // 60 ms of work at the fastest, 128 KiB
-  static constexpr size_t kBatch = 64;    // jobs moved out of the ring at one time
+  static constexpr size_t kRing = 8192;  // 60 ms of work at the fastest, 128 KiB
+  static constexpr size_t kBatch = 64;   // jobs moved out of the ring at one time
 
   // JobSource
   bool TakeJob(Job* job) override;

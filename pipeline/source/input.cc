@@ -88,6 +88,8 @@ absl::StatusOr<bool> InputWindow::Fill() {
   auto got = input_->Read({buffer_.data() + end_, block_bytes_});
   if (!got.ok()) return got.status();
   end_ += *got;
+  // Not what an earlier block left there: simdjson's answer must not hang on it.
+  std::memset(buffer_.data() + end_, 0, kPaddingBytes);
   bytes_read_ += *got;
   at_end_ = *got == 0;
   return !at_end_;

@@ -1,5 +1,5 @@
-// The flags that describe a campaign, for `send` and `preview`: a campaign file, and each of its keys
-// as a flag that wins over it.
+// The flags that describe a campaign, for `send` and `preview`: a campaign file, and each of its
+// keys as a flag that wins over it.
 #ifndef VOLLEY_TOOLS_VOLLEY_CAMPAIGN_FLAGS_H_
 #define VOLLEY_TOOLS_VOLLEY_CAMPAIGN_FLAGS_H_
 
@@ -19,7 +19,7 @@ struct CampaignFlags {
   pipeline::CampaignDefinition over;  // what flags gave
   uint32_t connections = 0;
   uint32_t messages_per_connection = 0;
-  std::vector<std::string> headers;   // "Name: value"
+  std::vector<std::string> headers;  // "Name: value"
   uint64_t limit = 0;
 };
 

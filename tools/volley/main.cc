@@ -8,7 +8,9 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "engine/base/nearest_name.h"
 #include "io/reactor/reactor.h"
 #include "tools/volley/preview.h"
 #include "tools/volley/send.h"
@@ -31,11 +33,32 @@ std::string VersionText() {
       NLOHMANN_JSON_VERSION_PATCH, idn2_check_version(nullptr));
 }
 
+// "unknown command "sned" (did you mean "send"?)": CLI11 has no such hint.
+int ReportUnknownWords(const CLI::App& app) {
+  const auto used = app.get_subcommands();
+  const CLI::App& command = used.empty() ? app : *used.front();
+  std::vector<std::string> known;
+  for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
+    known.push_back(sub->get_name());
+  }
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  for (const std::string& word : app.remaining(true)) {
+    fmt::print(stderr, "error: unknown {} \"{}\"{}; see {} --help\n",
+               word.starts_with('-') || !used.empty() ? "option" : "command", word,
+               volley::engine::DidYouMean(word, known),
+               used.empty() ? "volley" : "volley " + command.get_name());
+  }
+  return 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"volley sends mail: newsletters, bursts and load tests, fast and accountably."};
-  app.require_subcommand(1);
+  CLI::App app{"volley sends mail: newsletters, bursts and load tests, fast and accountably.",
+               "volley"};
+  app.require_subcommand(0, 1);
   app.set_version_flag("--version", VersionText);
   app.footer("volley COMMAND --help shows each command's options, with examples.");
   int exit_code = 0;
@@ -44,9 +67,15 @@ int main(int argc, char** argv) {
   volley::tools::AddSinkCommand(app, &exit_code);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    return ReportUnknownWords(app);
   } catch (const CLI::ParseError& e) {
     // 0 for --help and --version, 2 for whatever is wrong with the command line.
     return app.exit(e) == 0 ? 0 : 2;
+  }
+  if (app.get_subcommands().empty()) {
+    fmt::print(stderr, "{}", app.help());
+    return 2;
   }
   return exit_code;
 }

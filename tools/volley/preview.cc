@@ -16,7 +16,8 @@ namespace {
 using pipeline::Campaign;
 using pipeline::RecipientRecord;
 
-constexpr const char* kFooter = R"(A campaign that was sent is shown as it was sent, with its Date and Message-ID; one that was not
+constexpr const char* kFooter =
+    R"(A campaign that was sent is shown as it was sent, with its Date and Message-ID; one that was not
 gets new ones each time.
 
 Examples:

@@ -57,9 +57,10 @@ void Progress::Notice(const std::string& text) {
 }
 
 void Progress::Importing(uint64_t rows, uint64_t bytes, uint64_t total_bytes) {
-  const std::string share =
-      total_bytes == 0 ? "" : fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(bytes) /
-                                                             static_cast<double>(total_bytes));
+  const std::string share = total_bytes == 0
+                                ? ""
+                                : fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(bytes) /
+                                                                 static_cast<double>(total_bytes));
   Show(fmt::format("reading the list: {} rows{}", Grouped(rows), share));
 }
 
@@ -76,8 +77,8 @@ void Progress::Sending(const pipeline::RunProgress& p) {
   if (p.recipients > 0) line += fmt::format(" ({} %)", 100 * settled / p.recipients);
   line += fmt::format("  {}/s", Grouped(static_cast<uint64_t>(rate_)));
   if (rate_ >= 1) {
-    line += fmt::format("  ETA {}", FormatSpan(absl::Seconds(
-                                        static_cast<double>(p.recipients - settled) / rate_)));
+    line += fmt::format(
+        "  ETA {}", FormatSpan(absl::Seconds(static_cast<double>(p.recipients - settled) / rate_)));
   }
   line += fmt::format("  {} sessions  {} deferred  {} failed", p.sessions_open,
                       Grouped(p.count(Outcome::kDeferred)), Grouped(p.count(Outcome::kBounced)));

@@ -1,5 +1,5 @@
-// Progress: what a person sees while a campaign runs: one line that rewrites itself on a terminal, a
-// plain line every few seconds elsewhere. On standard error, so that standard output stays clean.
+// Progress: what a person sees while a campaign runs: one line that rewrites itself on a terminal,
+// a plain line every few seconds elsewhere. On standard error, so that standard output stays clean.
 #ifndef VOLLEY_TOOLS_VOLLEY_PROGRESS_H_
 #define VOLLEY_TOOLS_VOLLEY_PROGRESS_H_
 

@@ -174,10 +174,12 @@ int DryRun(const Campaign& campaign, bool json) {
   }
   const auto& import = campaign.import();
   if (json) {
-    const nlohmann::ordered_json out = {
-        {"campaign", campaign.id()},       {"recipients", campaign.recipients().count()},
-        {"composed", composed},            {"rejected", import.rejected + failed},
-        {"duplicates", import.duplicates}, {"bytes", bytes}};
+    const nlohmann::ordered_json out = {{"campaign", campaign.id()},
+                                        {"recipients", campaign.recipients().count()},
+                                        {"composed", composed},
+                                        {"rejected", import.rejected + failed},
+                                        {"duplicates", import.duplicates},
+                                        {"bytes", bytes}};
     fmt::print("{}\n", out.dump());
   } else {
     fmt::print("dry run, nothing is sent: {} recipients ({}), {} duplicates, {} rejected\n",
@@ -274,7 +276,8 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<SendFlags>();
   AddCampaignFlags(command, &flags->campaign);
   const auto how = "How to send";
-  command->add_option("--via", flags->campaign.over.via, "Relay: smtp://host:port, lmtp://host:port")
+  command
+      ->add_option("--via", flags->campaign.over.via, "Relay: smtp://host:port, lmtp://host:port")
       ->group(how);
   command->add_option("--connections", flags->campaign.connections, "Connections at one time (10)")
       ->check(CLI::Range(1u, pipeline::kMaxConnections))

@@ -86,8 +86,7 @@ absl::StatusOr<std::vector<io::Endpoint>> ParseListen(const SinkFlags& flags) {
     auto endpoint = io::Endpoint::Parse(text);
     if (!endpoint.ok()) {
       return absl::InvalidArgumentError(
-          fmt::format("--listen {}: {}; write IP:PORT, [IPv6]:PORT or unix:/PATH", text,
-                      Words(endpoint.status())));
+          fmt::format("--listen {}: {}", text, Words(endpoint.status())));
     }
     if (!endpoint->is_loopback() && !flags.allow_remote) {
       return absl::InvalidArgumentError(fmt::format(
@@ -185,7 +184,8 @@ int RunSink(const SinkFlags& flags) {
 
   io::ReactorOptions reactor_options;
   reactor_options.backend = *backend;
-  // A server reads content, not replies: larger buffers than the default, at twice the memory (16 MiB).
+  // A server reads content, not replies: larger buffers than the default, at twice the memory (16
+  // MiB).
   reactor_options.receive_buffers = kReceiveBuffers;
   reactor_options.receive_buffer_bytes = kReceiveBufferBytes;
   auto created = io::CreateReactor(reactor_options);
@@ -233,7 +233,8 @@ void AddSinkCommand(CLI::App& app, int* exit_code) {
   command->add_flag("--lmtp", flags->lmtp, "Speak LMTP (RFC 2033): a reply for each recipient");
   command->add_option("--size-max", flags->size_max, "Largest message: bytes, 64K, 10M; 0: any")
       ->capture_default_str();
-  command->add_option("--messages", flags->messages, "Stop after this many messages");
+  command->add_option("--messages", flags->messages, "Stop after this many messages")
+      ->check(CLI::PositiveNumber);
   command->add_option("--for", flags->run_for, "Stop after this long (30s, 5m)");
   command->add_option("--io", flags->io, "How to do I/O: auto, uring or epoll")
       ->capture_default_str();

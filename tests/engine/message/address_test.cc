@@ -128,6 +128,9 @@ TEST(Address, AllowsLiteralsOnlyWhenTold) {
                            "a@[]", "a@[", "a@[192.0.2.1", "a@[192.0.2.1]x", "a@[x-tag:abc]"}) {
     EXPECT_EQ(Canonical(text, allowed), "error: the address literal is not valid") << text;
   }
+  // Found by the fuzzer: the system's parser stops at a NUL.
+  EXPECT_EQ(Canonical(std::string("a@[192.0.2.1\0\r\nx]", 17), allowed),
+            "error: the address literal is not valid");
 }
 
 TEST(Address, TurnsOtherScriptsIntoALabels) {

@@ -58,11 +58,12 @@ json RandomValue(Random* random, int depth) {
   return object;
 }
 
-// A tag with text or a line end on both sides. Several tags alone on one line are left out: the
-// library takes such a line for a standalone one, the specification knows only one tag a line.
+// A tag with text on both sides. Tags alone on a line are left out: the library decides while it
+// renders, so "{{^b}}x\n{{/b}}\n" leaves a line behind when b is true, and the specification
+// (whose own cases cover them) takes a line with one tag only.
 std::string Tag(Random* random, const std::string& tag) {
-  const std::vector<std::string> kBefore = {"x", "x ", "\n", "\n  ", "\r\n\t"};
-  const std::vector<std::string> kAfter = {"y", " y", "\n", "  \n", "\r\n"};
+  const std::vector<std::string> kBefore = {"x", "x ", "\nx", "\r\nx\t"};
+  const std::vector<std::string> kAfter = {"y", " y", "y\n", "\ty\r\n"};
   return kBefore[random->Below(kBefore.size())] + tag + kAfter[random->Below(kAfter.size())];
 }
 
@@ -121,7 +122,11 @@ TEST(MustacheOracle, RendersAsKainjowDoes) {
     const std::string text = RandomTemplate(&random, 0);
     kainjow::mustache::mustache oracle(text);
     ASSERT_TRUE(oracle.is_valid()) << oracle.error_message();
-    const std::string expected = oracle.render(ToKainjow(data));
+    std::string expected = oracle.render(ToKainjow(data));
+    // Old HTML readers do not know &apos;, so we write the number.
+    for (size_t at = 0; (at = expected.find("&apos;", at)) != std::string::npos;) {
+      expected.replace(at, 6, "&#39;");
+    }
     ASSERT_EQ(RenderOurs(text, data), expected)
         << "seed " << seed << "\ntemplate: " << json(text).dump() << "\ndata: " << data.dump();
     with_text += expected.empty() ? 0 : 1;

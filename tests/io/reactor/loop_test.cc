@@ -134,6 +134,17 @@ TEST_P(Conformance, TenThousandWakesFromAnotherThreadAreAllSeen) {
   EXPECT_LE(calls, kWakes);
 }
 
+TEST_P(Conformance, AWakeWhileTheHandlerRunsIsNotLost) {
+  int calls = 0;
+  reactor().SetWakeHandler([&] {
+    if (++calls == 1) std::thread([&] { reactor().Wake(); }).join();
+  });
+  reactor().Wake();
+  EXPECT_TRUE(RunUntil([&] { return calls == 2; }, absl::Seconds(5)));
+  RunFor(absl::Milliseconds(10));
+  EXPECT_EQ(calls, 2);
+}
+
 TEST_P(Conformance, AWakePublishesWhatWasWrittenBeforeIt) {
   constexpr int kRounds = 500;
   int plain = 0;              // not atomic: only Wake() orders it

@@ -68,8 +68,9 @@ TEST_P(BadCampaignFile, IsRefusedWithFileLineAndNextStep) {
 INSTANTIATE_TEST_SUITE_P(
     Table, BadCampaignFile,
     ::testing::Values(
-        BadFile{"[campaign]\nsubjekt = \"x\"\n", "c.toml:2: unknown key \"subjekt\" in [campaign] "
-                                                 "(did you mean \"subject\"?)"},
+        BadFile{"[campaign]\nsubjekt = \"x\"\n",
+                "c.toml:2: unknown key \"subjekt\" in [campaign] "
+                "(did you mean \"subject\"?)"},
         BadFile{"[campagne]\nname = \"x\"\n", "(did you mean \"campaign\"?)"},
         BadFile{"[campaign]\nname = 3\n", "c.toml:2: \"name\" must be a string"},
         BadFile{"[limits]\nconnections = 0\n", "c.toml:2: \"connections\" must be a whole number"},

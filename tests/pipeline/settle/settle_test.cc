@@ -10,10 +10,10 @@
 namespace volley::pipeline {
 namespace {
 
-using ::testing::HasSubstr;
 using engine::smtp::CommandKind;
 using engine::smtp::EnhancedCode;
 using engine::smtp::ReplyCode;
+using ::testing::HasSubstr;
 using volley::testing::TempDir;
 
 OutcomeNote Note(Outcome outcome, uint16_t code, std::string_view text) {

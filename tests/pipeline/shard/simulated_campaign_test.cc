@@ -24,7 +24,7 @@ using volley::testing::TempDir;
 constexpr int kRecipients = 300;
 
 struct Books {
-  std::map<std::string, int> arrivals;      // by address, from the sink's journal
+  std::map<std::string, int> arrivals;  // by address, from the sink's journal
   std::map<std::string, Outcome> not_delivered;
   std::vector<std::string> addresses;
   uint64_t delivered = 0;

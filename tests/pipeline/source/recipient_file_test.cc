@@ -162,7 +162,7 @@ TEST(RecipientFile, LeavesNothingBehindWithoutFinish) {
 
 TEST(RecipientFile, RefusesAFileCutAtAnyLength) {
   TempFolder folder;
-  const std::string whole = ReadFile(WriteRecipients(folder, 40));
+  const std::string whole = ReadFile(WriteRecipients(folder, 16));
   for (size_t n = 0; n < whole.size(); ++n) {
     const std::string path = folder.Write("cut.bin", whole.substr(0, n));
     auto file = RecipientFile::Open(path);
@@ -175,7 +175,7 @@ TEST(RecipientFile, RefusesAFileCutAtAnyLength) {
 
 TEST(RecipientFile, RefusesEveryFlippedBit) {
   TempFolder folder;
-  const std::string whole = ReadFile(WriteRecipients(folder, 40));
+  const std::string whole = ReadFile(WriteRecipients(folder, 16));
   ASSERT_EQ(ErrorOfReadingAll(folder.Write("flip.bin", whole)), "");
   for (size_t bit = 0; bit < 8 * whole.size(); ++bit) {
     std::string bytes = whole;
@@ -187,7 +187,7 @@ TEST(RecipientFile, RefusesEveryFlippedBit) {
 // A right checksum does not make wrong lengths safe.
 TEST(RecipientFile, RefusesDamagedRecordsBehindARightChecksum) {
   TempFolder folder;
-  const std::string whole = ReadFile(WriteRecipients(folder, 40));
+  const std::string whole = ReadFile(WriteRecipients(folder, 16));
   auto header = recipient_format::DecodeHeader(whole);
   ASSERT_TRUE(header.ok());
   const std::string_view names =

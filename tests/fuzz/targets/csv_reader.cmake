@@ -1,0 +1,1 @@
+volley_fuzzer(csv_reader csv_reader_fuzz.cc DEPS volley_pipeline_source)

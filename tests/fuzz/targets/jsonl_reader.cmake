@@ -1,0 +1,1 @@
+volley_fuzzer(jsonl_reader jsonl_reader_fuzz.cc DEPS volley_pipeline_source)

@@ -1,0 +1,1 @@
+volley_fuzzer(recipient_file recipient_file_fuzz.cc DEPS volley_pipeline_source)
