@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kMaxLocalPartBytes = 64;  // RFC 5321 §4.5.3.1.1
 constexpr size_t kMaxDomainBytes = 255;    // §4.5.3.1.2
 constexpr size_t kMaxAddressBytes = 254;   // §4.5.3.1.3: a path is 256 with its angle brackets
-constexpr size_t kMaxLabelBytes = 63;      // RFC 1035 §2.3.4
+constexpr size_t kMaxInputBytes = 1024;
+constexpr size_t kMaxLabelBytes = 63;  // RFC 1035 §2.3.4
 constexpr size_t kMaxDisplayNameBytes = 500;
 
 enum CharClass : uint8_t { kAtext = 1, kLdh = 2, kControl = 4, kNonAscii = 8 };
@@ -339,6 +340,8 @@ absl::StatusOr<AddressInfo> AppendCanonicalAddress(std::string_view text,
   const size_t before = out->size();
   if (options.trim_white_space) text = Trim(text);
   if (text.empty()) return Bad("no address");
+  // No canonical form of more than this fits 254 bytes, and libidn2 takes its time over long text.
+  if (text.size() > kMaxInputBytes) return Bad("the address is longer than 254 bytes");
   AddressInfo info;
   if (absl::Status status = AppendAddress(text, options, out, &info); !status.ok()) {
     out->resize(before);

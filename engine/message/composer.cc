@@ -60,38 +60,39 @@ class BodySink final : public TemplateSink {
 // Runs a program's steps for one recipient.
 class Composer {
  public:
-  Composer(const Recipient& recipient, MessageBuffer* buffer, RenderScratch* render,
-           std::string* value, std::string* field)
-      : recipient_(recipient), buffer_(buffer), render_(render), value_(value), field_(field) {}
+  Composer(const Recipient& recipient, ComposeBuffers* buffers)
+      : recipient_(recipient), buffers_(buffers) {}
 
   absl::Status To(const std::optional<Template>& name) {
-    value_->clear();
+    buffers_->value.clear();
     if (name.has_value()) {
       if (absl::Status status = RenderValue(*name); !status.ok()) return status;
     }
-    field_->clear();
-    return AddField(AppendMailboxField("To", *value_, recipient_.address, field_));
+    buffers_->field.clear();
+    return AddField(
+        "To", AppendMailboxField("To", buffers_->value, recipient_.address, &buffers_->field));
   }
 
   absl::Status Field(const VariableField& field) {
-    value_->clear();
+    buffers_->value.clear();
     if (absl::Status status = RenderValue(field.value); !status.ok()) return status;
-    field_->clear();
-    return AddField(AppendField(field.name, *value_, field.syntax, field_));
+    buffers_->field.clear();
+    return AddField(field.name,
+                    AppendField(field.name, buffers_->value, field.syntax, &buffers_->field));
   }
 
   void MessageId(std::string_view prefix, std::string_view suffix) {
     std::array<char, 16> digits;
     const auto end =
         std::to_chars(digits.data(), digits.data() + digits.size(), recipient_.index, 36).ptr;
-    buffer_->AppendCopy(prefix);
-    buffer_->AppendCopy({digits.data(), static_cast<size_t>(end - digits.data())});
-    buffer_->AppendCopy(suffix);
+    buffers_->message.AppendCopy(prefix);
+    buffers_->message.AppendCopy({digits.data(), static_cast<size_t>(end - digits.data())});
+    buffers_->message.AppendCopy(suffix);
   }
 
   absl::Status Body(const BodyPart& part) {
-    BodySink sink(part, buffer_);
-    absl::Status status = RenderTemplate(part.value, Row(), render_, &sink);
+    BodySink sink(part, &buffers_->message);
+    absl::Status status = RenderTemplate(part.value, Row(), &buffers_->render, &sink);
     if (part.last_in_message) sink.EndLine();
     return status;
   }
@@ -100,20 +101,18 @@ class Composer {
   TemplateRow Row() const { return {.fields = recipient_.fields}; }
 
   absl::Status RenderValue(const Template& value) {
-    HeaderSink sink(value, value_);
-    return RenderTemplate(value, Row(), render_, &sink);
+    HeaderSink sink(value, &buffers_->value);
+    return RenderTemplate(value, Row(), &buffers_->render, &sink);
   }
 
-  absl::Status AddField(absl::Status status) {
-    if (status.ok()) buffer_->AppendCopy(*field_);
-    return status;
+  absl::Status AddField(std::string_view name, const absl::Status& written) {
+    if (!written.ok()) return In(name, written);
+    buffers_->message.AppendCopy(buffers_->field);
+    return written;
   }
 
   const Recipient& recipient_;
-  MessageBuffer* buffer_;
-  RenderScratch* render_;
-  std::string* value_;
-  std::string* field_;
+  ComposeBuffers* buffers_;
 };
 
 // The importer made it canonical; a caller that did not must not get a header of its own into ours.
@@ -128,11 +127,8 @@ absl::Status CheckRecipient(const Recipient& recipient, size_t columns, std::str
   scratch->clear();
   const absl::StatusOr<AddressInfo> info =
       AppendCanonicalAddress(recipient.address, options, scratch);
-  if (!info.ok()) {
-    return Bad(fmt::format(
-        "the address {}: {}", Quoted(recipient.address),
-        std::string_view(info.status().message().data(), info.status().message().size())));
-  }
+  if (!info.ok())
+    return In(fmt::format("the address {}", Quoted(recipient.address)), info.status());
   if (*scratch != recipient.address) {
     return Bad(fmt::format("the address {} is not in canonical form", Quoted(recipient.address)));
   }
@@ -148,7 +144,7 @@ ComposedMessage::ComposedMessage(ComposedMessage&&) noexcept = default;
 ComposedMessage& ComposedMessage::operator=(ComposedMessage&&) noexcept = default;
 
 std::span<const iovec> ComposedMessage::pieces() const { return state_->pieces; }
-uint64_t ComposedMessage::bytes() const { return state_->buffer.bytes(); }
+uint64_t ComposedMessage::bytes() const { return state_->buffers.message.bytes(); }
 bool ComposedMessage::needs_smtputf8() const { return state_->needs_smtputf8; }
 
 // Parts are 7bit or quoted-printable and words beyond ASCII are encoded words, so only an address
@@ -179,37 +175,45 @@ std::span<const MessageTemplate::RequiredColumn> MessageTemplate::required_colum
 
 absl::Status MessageTemplate::Compose(const Recipient& recipient, ComposedMessage* out) const {
   ComposedMessage::State& state = *out->state_;
-  state.buffer.Clear();
+  state.buffers.message.Clear();
   state.pieces = {};
-  absl::Status status =
-      CheckRecipient(recipient, program_->column_count, &state.value, &state.needs_smtputf8);
-  state.needs_smtputf8 = state.needs_smtputf8 || program_->needs_smtputf8;
-  Composer composer(recipient, &state.buffer, &state.render, &state.value, &state.field);
-  for (size_t i = 0; i < program_->steps.size() && status.ok(); ++i) {
-    const ProgramStep& step = program_->steps[i];
+  bool recipient_needs_smtputf8 = false;
+  absl::Status status = CheckRecipient(recipient, program_->column_count, &state.buffers.value,
+                                       &recipient_needs_smtputf8);
+  state.needs_smtputf8 = recipient_needs_smtputf8 || program_->needs_smtputf8;
+  if (status.ok()) status = program_->Run(recipient, &state.buffers);
+  if (!status.ok()) {
+    state.buffers.message.Clear();
+    return status;
+  }
+  state.pieces = state.buffers.message.Pieces(&state.iovecs);
+  return status;
+}
+
+absl::Status MessageTemplate::Program::Run(const Recipient& recipient,
+                                           ComposeBuffers* buffers) const {
+  Composer composer(recipient, buffers);
+  absl::Status status;
+  for (size_t i = 0; i < steps.size() && status.ok(); ++i) {
+    const ProgramStep& step = steps[i];
     switch (step.kind) {
       case StepKind::kFixed:
-        state.buffer.AppendStable(program_->fixed[step.index]);
+        buffers->message.AppendStable(fixed[step.index]);
         break;
       case StepKind::kTo:
-        status = composer.To(program_->to_name);
+        status = composer.To(to_name);
         break;
       case StepKind::kMessageId:
-        composer.MessageId(program_->message_id_prefix, program_->message_id_suffix);
+        composer.MessageId(message_id_prefix, message_id_suffix);
         break;
       case StepKind::kField:
-        status = composer.Field(program_->fields[step.index]);
+        status = composer.Field(fields[step.index]);
         break;
       case StepKind::kBody:
-        status = composer.Body(program_->bodies[step.index]);
+        status = composer.Body(bodies[step.index]);
         break;
     }
   }
-  if (!status.ok()) {
-    state.buffer.Clear();
-    return status;
-  }
-  state.pieces = state.buffer.Pieces(&state.iovecs);
   return status;
 }
 

@@ -42,6 +42,7 @@ struct TemplateSource {
   std::string text;
 };
 
+// A section whose value is an empty text, as a list's empty cell is, does not render.
 struct MessageSpec {
   std::string from;                       // "Ann Example <ann@example.org>"; exactly one mailbox
   std::string reply_to;                   // empty: none
@@ -70,7 +71,7 @@ class ComposedMessage {
   std::span<const iovec> pieces() const;
   uint64_t bytes() const;        // sum over pieces
   bool eight_bit() const;        // any byte over 127
-  bool needs_smtputf8() const;   // a header or address that ASCII cannot carry
+  bool needs_smtputf8() const;   // an address in it has a local part beyond ASCII
   bool dot_free() const;         // no line begins with "."
   std::string ToString() const;  // all pieces joined, for preview and tests
 
@@ -92,17 +93,21 @@ class MessageTemplate {
   MessageTemplate& operator=(MessageTemplate&&) noexcept;
   ~MessageTemplate();
 
-  // Columns that must not be empty: used as a variable without a default ({{name|friend}}) and not
-  // inside a section of their own name. The importer rejects rows that lack one. Each with a reason
-  // for people: "{{first_name}} in welcome.txt line 3".
+  // Columns that must not be empty in any row: used as a variable without a default
+  // ({{name|friend}}) and outside every section. The importer rejects rows that lack one. Inside a
+  // section it depends on the row whether they are used at all, so Compose decides there. Each with
+  // a reason for people: "{{first_name}} in welcome.txt line 3".
   struct RequiredColumn {
     size_t column;
     std::string used_at;
   };
   std::span<const RequiredColumn> required_columns() const;
 
-  // InvalidArgument: CR, LF or another control character in a value merged into a header, invalid
-  // UTF-8, a required value missing, the address; the message names column and reason.
+  // InvalidArgument: CR, LF or another control character but tab in a value merged into a header; a
+  // NUL in one merged into a body (other controls are encoded, line ends become CRLF); invalid
+  // UTF-8; an empty value without a default; JSON that is none; an address that is not canonical.
+  // The message names template position, column, the value (escaped) and the reason.
+  // REQUIRES: recipient's bytes stay as they are during the call; nothing points at them after it.
   absl::Status Compose(const Recipient& recipient, ComposedMessage* out) const;
 
  private:

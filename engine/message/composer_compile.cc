@@ -17,11 +17,6 @@ namespace {
 
 absl::Status Bad(std::string text) { return absl::InvalidArgumentError(std::move(text)); }
 
-absl::Status In(std::string_view place, const absl::Status& status) {
-  const std::string message(status.message().data(), status.message().size());
-  return Bad(fmt::format("{}: {}", place, message));
-}
-
 std::string Lower(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) {
@@ -73,6 +68,11 @@ std::string StaticText(const Template& compiled) {
 }
 
 }  // namespace
+
+absl::Status In(std::string_view place, const absl::Status& status) {
+  const std::string message(status.message().data(), status.message().size());
+  return Bad(fmt::format("{}: {}", place, message));
+}
 
 // Builds the program step by step, in the order of the bytes.
 class MessageCompiler {

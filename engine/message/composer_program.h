@@ -3,8 +3,10 @@
 #ifndef VOLLEY_ENGINE_MESSAGE_COMPOSER_PROGRAM_H_
 #define VOLLEY_ENGINE_MESSAGE_COMPOSER_PROGRAM_H_
 
+#include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/message/composer.h"
@@ -37,7 +39,18 @@ struct ProgramStep {
   size_t index = 0;  // into fixed, fields or bodies
 };
 
+// What composing one message needs, reused over messages so that nothing is allocated for each.
+struct ComposeBuffers {
+  MessageBuffer message;
+  RenderScratch render;
+  std::string value;  // a header value before folding and encoding
+  std::string field;  // the whole field
+};
+
 struct MessageTemplate::Program {
+  // Writes one message behind what `buffers` has. Errors: as Compose.
+  absl::Status Run(const Recipient& recipient, ComposeBuffers* buffers) const;
+
   std::vector<ProgramStep> steps;
   std::vector<std::string> fixed;
   std::vector<VariableField> fields;
@@ -51,15 +64,14 @@ struct MessageTemplate::Program {
 };
 
 struct ComposedMessage::State {
-  MessageBuffer buffer;
+  ComposeBuffers buffers;
   std::array<iovec, MessageBuffer::kMaxPieces> iovecs;
   std::span<const iovec> pieces;
   bool needs_smtputf8 = false;
-  // Reused over messages.
-  RenderScratch render;
-  std::string value;  // a header value before folding and encoding
-  std::string field;  // the whole field
 };
+
+// The error with the place it belongs to in front: "subject: ...".
+absl::Status In(std::string_view place, const absl::Status& status);
 
 }  // namespace volley::engine::message
 

@@ -121,6 +121,19 @@ class FieldWriter {
     }
   }
 
+  // REQUIRES: no word yet. Never folds: the caller keeps `text` short.
+  void QuotedName(std::string_view text) {
+    const size_t before = out_->size();
+    out_->push_back('"');
+    for (const char c : text) {
+      if (c == '"' || c == '\\') out_->push_back('\\');
+      out_->push_back(c);
+    }
+    out_->push_back('"');
+    column_ += out_->size() - before;
+    first_ = false;
+  }
+
   void End() { out_->append("\r\n"); }
 
  private:
@@ -150,16 +163,6 @@ bool IsAtomOrSpace(char c) {
 bool IsPlainPhrase(std::string_view name) {
   return std::all_of(name.begin(), name.end(), IsAtomOrSpace) &&
          name.find("  ") == std::string_view::npos;
-}
-
-std::string QuotedString(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    if (c == '"' || c == '\\') quoted.push_back('\\');
-    quoted.push_back(c);
-  }
-  quoted.push_back('"');
-  return quoted;
 }
 
 }  // namespace
@@ -245,7 +248,7 @@ absl::Status AppendMailboxField(std::string_view name, std::string_view display_
   } else if (IsPlainPhrase(display_name)) {
     status = writer.Words(display_name);
   } else {
-    status = writer.AddWord("", QuotedString(display_name));
+    writer.QuotedName(display_name);
   }
   if (!status.ok()) return status;
   status = writer.AddWord(" <", address, 1);

@@ -100,6 +100,7 @@ class Parser {
   absl::Status CheckContent(const Tag& tag) const;
   absl::Status HandleTag(const Tag& tag, std::string_view indent);
   absl::Status SetDelimiters(const Tag& tag);
+  absl::Status Unclosed(size_t begin, const TemplatePosition& at, std::string_view closing) const;
   absl::Status Open(const Tag& tag);
   absl::Status Close(const Tag& tag);
   absl::Status Value(const Tag& tag);
@@ -176,7 +177,7 @@ absl::Status Parser::ReadTag(size_t begin, Tag* tag) {
   }
   const size_t close = text_.find(closing, at);
   if (close == text_.npos)
-    return compiler_->Fail(tag->at, fmt::format("no {} after this tag", closing));
+    return Unclosed(tag->begin, tag->at, closing);
   tag->content = Trim(text_.substr(at, close - at));
   tag->end = close + closing.size();
   return CheckContent(*tag);
@@ -187,9 +188,16 @@ absl::Status Parser::CheckContent(const Tag& tag) const {
   if (tag.content.empty()) return compiler_->Fail(tag.at, "a tag without a name");
   // The closing delimiter that was found belongs to another tag.
   if (tag.content.find(open_) != tag.content.npos || tag.content.find('\n') != tag.content.npos) {
-    return compiler_->Fail(tag.at, fmt::format("no {} after this tag", close_));
+    return Unclosed(tag.begin, tag.at, close_);
   }
   return absl::OkStatus();
+}
+
+// Shows the tag as far as its line goes: people look for what they wrote.
+absl::Status Parser::Unclosed(size_t begin, const TemplatePosition& at, std::string_view closing) const {
+  constexpr size_t kShown = 40;
+  const std::string_view line = text_.substr(begin, text_.find_first_of("\r\n", begin) - begin);
+  return compiler_->Fail(at, fmt::format("no {} after \"{}\"", closing, line.substr(0, kShown)));
 }
 
 // Moves the text before the tag to the static text. A tag that renders nothing and stands alone on

@@ -42,14 +42,15 @@ class PlainClient final : public SaslClient {
       : message_(
             Secret::Concat({c.authorization_id, "\0"sv, c.user, "\0"sv, c.password.reveal()})) {}
 
-  std::optional<Secret> InitialResponse() override {
+  std::optional<Secret> InitialResponse(size_t bytes_max) override {
+    if (message_.size() > bytes_max) return std::nullopt;
     done_ = true;
     return std::move(message_);
   }
   absl::StatusOr<Secret> Step(std::string_view challenge) override {
     if (done_) return TooManySteps();
     if (!challenge.empty()) return NotEmpty();
-    return *InitialResponse();
+    return *InitialResponse(message_.size());
   }
   bool done() const override { return done_; }
   absl::Status Finished() const override { return done_ ? absl::OkStatus() : TooEarly(); }
@@ -66,7 +67,7 @@ class LoginClient final : public SaslClient {
   explicit LoginClient(const Credentials& c)
       : answers_{Secret::Concat({c.user}), c.password.Clone()} {}
 
-  std::optional<Secret> InitialResponse() override { return std::nullopt; }
+  std::optional<Secret> InitialResponse(size_t) override { return std::nullopt; }
   absl::StatusOr<Secret> Step(std::string_view) override {
     if (done()) return TooManySteps();
     return std::move(answers_[next_++]);
@@ -84,7 +85,7 @@ class CramMd5Client final : public SaslClient {
  public:
   explicit CramMd5Client(const Credentials& c) : user_(c.user), password_(c.password.Clone()) {}
 
-  std::optional<Secret> InitialResponse() override { return std::nullopt; }
+  std::optional<Secret> InitialResponse(size_t) override { return std::nullopt; }
   absl::StatusOr<Secret> Step(std::string_view challenge) override {
     if (done_) return TooManySteps();
     // The challenge is what makes each answer new: of none the answer would be good for ever.
@@ -112,12 +113,15 @@ class OauthClient final : public SaslClient {
   OauthClient(Secret message, std::string_view error_answer)
       : message_(std::move(message)), error_answer_(error_answer) {}
 
-  std::optional<Secret> InitialResponse() override {
+  std::optional<Secret> InitialResponse(size_t bytes_max) override {
+    if (message_.size() > bytes_max) return std::nullopt;
     sent_ = true;
     return std::move(message_);
   }
   absl::StatusOr<Secret> Step(std::string_view challenge) override {
-    if (!sent_) return challenge.empty() ? absl::StatusOr<Secret>(*InitialResponse()) : NotEmpty();
+    if (!sent_)
+      return challenge.empty() ? absl::StatusOr<Secret>(*InitialResponse(message_.size()))
+                               : NotEmpty();
     if (error_) return TooManySteps();
     error_ = ParseOauthError(challenge);
     return Secret::Concat({error_answer_});

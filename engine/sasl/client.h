@@ -1,19 +1,20 @@
 // SaslClient: our side of one SASL exchange (RFC 4422), without the protocol that carries it: bytes
 // of challenges in, bytes of responses out, base64 and reply codes are the carrier's.
 //
-//   client->InitialResponse()            with the AUTH command, when there is one and it fits
+//   client->InitialResponse(bytes_max)   with the AUTH command, when there is one and it fits
 //   client->Step(challenge) -> response  for every 334; an error means: cancel with "*"
 //   client->Finished()                   when the server says 235; an error means: it lies
 //
 // A client-first mechanism whose initial response did not fit gives it as the answer to an empty
 // challenge (RFC 4422 §3, RFC 4954 §4).
 //
-// Threading: one thread. Lifetime: the credentials outlive the client. Errors: InvalidArgument from
-// Make() is about the credentials, every other is about what the server sent; neither holds a
-// secret or a byte of the server's.
+// Threading: one thread. Lifetime: Make() copies what it needs of the credentials. Errors:
+// InvalidArgument from Make() is about the credentials, every other is about what the server sent;
+// neither holds a secret or a byte of the server's.
 #ifndef VOLLEY_ENGINE_SASL_CLIENT_H_
 #define VOLLEY_ENGINE_SASL_CLIENT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -51,8 +52,8 @@ RandomSource* SystemRandom();  // OpenSSL's; any thread
 
 // About the session, not the user.
 struct SaslContext {
-  std::string_view host =
-      {};             // that we connected to; OAUTHBEARER tells it (RFC 7628 §3.1). Copied.
+  // That we connected to; OAUTHBEARER tells it (RFC 7628 §3.1). Read in Make() only.
+  std::string_view host = {};
   uint16_t port = 0;  // 0: not told
   RandomSource* random = SystemRandom();
   ScramKeyCache* scram_keys = nullptr;  // may be null; outlives the client
@@ -69,8 +70,9 @@ class SaslClient {
                                                           const SaslContext& context);
   virtual ~SaslClient() = default;
 
-  // nullopt: the server speaks first. Once, before any Step().
-  virtual std::optional<Secret> InitialResponse() = 0;
+  // nullopt: the server speaks first, or it has more than `bytes_max` bytes and will be the answer
+  // to an empty challenge. Once, before any Step().
+  virtual std::optional<Secret> InitialResponse(size_t bytes_max = kResponseBytesMax) = 0;
   virtual absl::StatusOr<Secret> Step(std::string_view challenge) = 0;
   // Nothing more is to be said by us: a challenge now is nonsense.
   virtual bool done() const = 0;

@@ -185,7 +185,8 @@ ScramClient::ScramClient(ScramHash hash, Secret password, std::string gs2_header
 
 Secret ScramClient::FirstMessage() const { return Secret::Concat({gs2_header_, first_bare_}); }
 
-std::optional<Secret> ScramClient::InitialResponse() {
+std::optional<Secret> ScramClient::InitialResponse(size_t bytes_max) {
+  if (gs2_header_.size() + first_bare_.size() > bytes_max) return std::nullopt;
   state_ = State::kAwaitsChallenge;
   return FirstMessage();
 }

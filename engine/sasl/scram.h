@@ -87,7 +87,7 @@ class ScramClient final : public SaslClient {
                                                           const Credentials& credentials,
                                                           std::string nonce, ScramKeyCache* cache);
 
-  std::optional<Secret> InitialResponse() override;
+  std::optional<Secret> InitialResponse(size_t bytes_max) override;
   absl::StatusOr<Secret> Step(std::string_view challenge) override;
   bool done() const override { return state_ == State::kVerified || state_ == State::kRefused; }
   absl::Status Finished() const override;

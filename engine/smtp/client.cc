@@ -1,6 +1,7 @@
 #include "engine/smtp/client.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/smtp/client_command.h"
 #include "engine/smtp/client_impl.h"
@@ -10,16 +11,8 @@ namespace volley::engine::smtp {
 namespace {
 
 constexpr uint16_t kServiceClosingCode = 421;
-
-// For people: "MAIL: 550 5.7.1 go away".
-std::string Describe(CommandKind kind, const ReplyView& reply) {
-  std::string words = fmt::format("{}: {}", CommandName(kind), reply.code.value());
-  if (reply.enhanced.present()) {
-    words += fmt::format(" {}.{}.{}", reply.enhanced.klass, reply.enhanced.subject,
-                         reply.enhanced.detail);
-  }
-  return reply.text.empty() ? words : words.append(" ").append(reply.text);
-}
+constexpr std::string_view kPlaintextAfterStartTls =
+    "plaintext after STARTTLS: bytes came before the TLS handshake";
 
 // RFC 5321 §3.2, §4.1.4: HELO is for a server that does not know EHLO, and for no other refusal.
 bool MeansNoEhlo(ReplyCode code) {
@@ -40,7 +33,7 @@ bool MeansNoEhlo(ReplyCode code) {
 // --- In ---
 
 Client::Impl::Impl(const ClientOptions* options, ClientObserver* observer)
-    : options_(options), observer_(observer) {
+    : options_(options), observer_(observer), credentials_(options->credentials) {
   slots_[1].slot = 1;
   Reset();
 }
@@ -54,6 +47,12 @@ void Client::Impl::Reset() {
   state_ = State::kOpening;
   pipelining_ = chunking_ = quit_wanted_ = reset_needed_ = false;
   capabilities_ = {};
+  tls_ = options_->tls == TlsPolicy::kImplicit;
+  wants_tls_ = starttls_refused_ = authenticated_ = auth_cancelled_ = auth_required_ = false;
+  token_renewal_may_help_ = true;
+  auth_mechanism_.reset();
+  auth_failure_ = sasl::AuthFailure::kNone;
+  ForgetSecrets();
   latest_ = 0;
   held_.clear();
   mails_sent_ = transactions_done_ = 0;
@@ -67,6 +66,9 @@ void Client::Impl::Reset() {
 void Client::Impl::Receive(std::span<const char> bytes) {
   std::string_view input(bytes.data(), bytes.size());
   while (!input.empty() && !closed()) {
+    // RFC 3207 §4.2, and CVE-2011-0411: what came in clear must not be read as if it had come in
+    // TLS.
+    if (wants_tls_) return ProtocolError(kPlaintextAfterStartTls);
     switch (parser_.Next(&input)) {
       case ReplyParser::Result::kNeedMore:
         break;
@@ -88,6 +90,7 @@ void Client::Impl::HandleReply(const ReplyView& reply) {
   if (reply.code.value() == kServiceClosingCode && due_.front().kind != CommandKind::kQuit) {
     return OnServiceClosing(reply);
   }
+  NoteAuthRequired(reply);
   Dispatch(due_.Take(), reply);
   if (closed()) return;
   ReleaseHeld();
@@ -116,7 +119,9 @@ void Client::Impl::Dispatch(const DueReply& due, const ReplyView& reply) {
     case CommandKind::kQuit:
       return OnQuit();
     case CommandKind::kStartTls:
+      return OnStartTls(reply);
     case CommandKind::kAuth:
+      return OnAuth(reply);
     case CommandKind::kNoop:
       break;  // never sent
   }
@@ -127,7 +132,7 @@ void Client::Impl::OnUnsolicited(const ReplyView& reply) {
   if (reply.code.value() == kServiceClosingCode) {
     // RFC 5321 §3.8: a server may say 421 at any time, also between transactions.
     close_code_ = reply.code;
-    error_ = Describe(CommandKind::kNoop, reply)
+    error_ = ForPeople(CommandKind::kNoop, reply)
                  .replace(0, CommandName(CommandKind::kNoop).size(), "unsolicited");
     const bool all_is_well = state_ == State::kQuitting && !AnyOpen();
     return EndSession(all_is_well ? quit_reason_ : CloseReason::kServiceClosing, 0, reply);
@@ -137,8 +142,10 @@ void Client::Impl::OnUnsolicited(const ReplyView& reply) {
 
 void Client::Impl::OnServiceClosing(const ReplyView& reply) {
   const DueReply due = due_.Take();
+  if (auth_cancelled_) return EndSession(quit_reason_, 0, reply);
   close_code_ = reply.code;
-  error_ = Describe(due.kind, reply);
+  error_ = ForPeople(due.kind, reply);
+  if (due.kind == CommandKind::kAuth) auth_failure_ = Classify(reply);
   // 421 to the final dot is an answer: not delivered. For all else the session's end is the reason.
   if (due.kind == CommandKind::kContent) JudgeContent(&slots_[due.slot], reply);
   EndSession(CloseReason::kServiceClosing, 0, reply);
@@ -161,10 +168,14 @@ void Client::Impl::OnTimeout() { OnLost(CloseReason::kTimeout, 0, "no reply in t
 void Client::Impl::OnLost(CloseReason reason, uint64_t unsent_bytes, std::string_view why) {
   if (closed()) return;
   // RFC 5321 §4.1.1.10 has us wait for 221 but nothing depends on it any more.
-  if (state_ == State::kQuitting && !AnyOpen()) return EndSession(quit_reason_, 0, {});
-  error_ = due_.empty() ? std::string(why)
-                        : fmt::format("{} (waiting for the reply to {})", why,
-                                      CommandName(due_.front().kind));
+  const bool why_is_known = state_ == State::kQuitting || auth_cancelled_;
+  if (why_is_known && !AnyOpen()) return EndSession(quit_reason_, 0, {});
+  error_ = why;
+  if (wants_tls_) {
+    error_ += " (in the TLS handshake)";
+  } else if (!due_.empty()) {
+    error_ += fmt::format(" (waiting for the reply to {})", CommandName(due_.front().kind));
+  }
   EndSession(reason, unsent_bytes, {.code = {}, .enhanced = {}, .text = error_});
 }
 
@@ -175,7 +186,7 @@ void Client::Impl::ProtocolError(std::string_view what) {
 
 void Client::Impl::UnexpectedReply(CommandKind kind, const ReplyView& reply) {
   close_code_ = reply.code;
-  ProtocolError(fmt::format("unexpected reply to {}", Describe(kind, reply)));
+  ProtocolError(fmt::format("unexpected reply to {}", ForPeople(kind, reply)));
 }
 
 void Client::Impl::EndSession(CloseReason reason, uint64_t unsent_bytes, const ReplyView& reply) {
@@ -187,6 +198,8 @@ void Client::Impl::EndSession(CloseReason reason, uint64_t unsent_bytes, const R
   due_.DropAll(false);
   held_.clear();
   output_.Drop();
+  wants_tls_ = false;
+  ForgetSecrets();
 }
 
 // --- Opening ---
@@ -210,7 +223,7 @@ void Client::Impl::OnHello(CommandKind kind, const ReplyView& reply) {
   if (reply.code.intermediate()) return UnexpectedReply(kind, reply);
   if (reply.code.positive()) {
     TakeCapabilities(kind);
-    return BecomeReady();
+    return AfterHello();
   }
   // RFC 2033 §4.1: LMTP has no HELO to fall back to.
   if (kind == CommandKind::kEhlo && MeansNoEhlo(reply.code)) return SendHello(CommandKind::kHelo);
@@ -228,7 +241,6 @@ void Client::Impl::TakeCapabilities(CommandKind kind) {
   }
 }
 
-// STARTTLS, the EHLO after it, and AUTH have their place before this.
 void Client::Impl::BecomeReady() {
   state_ = State::kReady;
   pipelining_ = capabilities_.pipelining && options_->use_pipelining;
@@ -237,9 +249,13 @@ void Client::Impl::BecomeReady() {
 
 // RFC 5321 §3.1, §4.1.1.10: a refused client still says QUIT before it closes.
 void Client::Impl::Reject(CommandKind kind, const ReplyView& reply) {
-  quit_reason_ = CloseReason::kRejected;
   close_code_ = reply.code;
-  error_ = Describe(kind, reply);
+  GiveUp(CloseReason::kRejected, ForPeople(kind, reply));
+}
+
+void Client::Impl::GiveUp(CloseReason reason, std::string words) {
+  quit_reason_ = reason;
+  error_ = std::move(words);
   QueueQuit();
 }
 
@@ -288,8 +304,9 @@ void Client::Impl::OnRset(const ReplyView& reply) {
 void Client::Impl::OnQuit() { EndSession(quit_reason_, 0, {}); }
 
 std::optional<absl::Duration> Client::Impl::reply_timeout() const {
-  if (closed() || due_.empty()) return std::nullopt;
   const ClientTimeouts& timeouts = options_->timeouts;
+  if (wants_tls_) return timeouts.tls_handshake;
+  if (closed() || due_.empty()) return std::nullopt;
   const DueReply& due = due_.front();
   switch (due.kind) {
     case CommandKind::kGreeting:
@@ -314,7 +331,9 @@ std::optional<absl::Duration> Client::Impl::reply_timeout() const {
     case CommandKind::kQuit:
       return timeouts.quit;
     case CommandKind::kStartTls:
+      return timeouts.starttls;
     case CommandKind::kAuth:
+      return timeouts.auth;
     case CommandKind::kNoop:
       break;
   }
@@ -333,6 +352,11 @@ void Client::OnConnectionClosed(uint64_t unsent_bytes, std::string_view why) {
   impl_->OnConnectionClosed(unsent_bytes, why);
 }
 void Client::OnTimeout() { impl_->OnTimeout(); }
+void Client::OnTlsEstablished() { impl_->OnTlsEstablished(); }
+void Client::OnTlsFailed(std::string_view why) { impl_->OnTlsFailed(why); }
+void Client::UseCredentials(const sasl::Credentials* credentials) {
+  impl_->UseCredentials(credentials);
+}
 bool Client::wants_transaction() const { return impl_->wants_transaction(); }
 void Client::Add(const Transaction& transaction) { impl_->Add(transaction); }
 void Client::Quit() { impl_->Quit(); }
@@ -344,6 +368,13 @@ bool Client::closed() const { return impl_->closed(); }
 CloseReason Client::close_reason() const { return impl_->close_reason(); }
 std::optional<absl::Duration> Client::reply_timeout() const { return impl_->reply_timeout(); }
 const Capabilities& Client::capabilities() const { return impl_->capabilities(); }
+bool Client::wants_tls() const { return impl_->wants_tls(); }
+bool Client::tls() const { return impl_->tls(); }
+bool Client::authenticated() const { return impl_->authenticated(); }
+std::optional<sasl::Mechanism> Client::auth_mechanism() const { return impl_->auth_mechanism(); }
+sasl::AuthFailure Client::auth_failure() const { return impl_->auth_failure(); }
+bool Client::token_renewal_may_help() const { return impl_->token_renewal_may_help(); }
+bool Client::auth_required() const { return impl_->auth_required(); }
 uint32_t Client::transactions_done() const { return impl_->transactions_done(); }
 ReplyCode Client::close_code() const { return impl_->close_code(); }
 std::string_view Client::error() const { return impl_->error(); }

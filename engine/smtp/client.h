@@ -12,6 +12,15 @@
 // time. wants_transaction() turns true at just the moment when a next transaction would ride along
 // for free; the driver may also leave it (then the flight ends with the dot) and Add() later.
 //
+// STARTTLS (RFC 3207) and AUTH (RFC 4954) have their place between EHLO and ready(), one command at
+// a time. When wants_tls() turns true the driver starts TLS on the connection and calls
+// OnTlsEstablished() or OnTlsFailed(); until then not one byte may come to Receive(), because TLS
+// has a server wait for the client: what comes was put there by somebody else. With
+// TlsPolicy::kImplicit the driver has TLS before the first Receive() and calls neither.
+//
+// Secrets: none is in error() or in a verdict, also when a server repeats one, and our own buffers
+// are overwritten after OnOutputSent().
+//
 // Threading: one thread. Lifetime: see Transaction. Errors: everything a peer sends is a verdict or
 // ends the session with a CloseReason; nothing a peer sends trips a check.
 #ifndef VOLLEY_ENGINE_SMTP_CLIENT_H_
@@ -29,6 +38,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/sasl/client.h"
+#include "engine/sasl/mechanism.h"
+#include "engine/sasl/reply.h"
 #include "engine/smtp/capabilities.h"
 #include "engine/smtp/types.h"
 
@@ -38,6 +50,9 @@ namespace volley::engine::smtp {
 struct ClientTimeouts {
   absl::Duration greeting = absl::Minutes(5);
   absl::Duration ehlo = absl::Minutes(5);  // the RFC has none: as the others
+  absl::Duration starttls = absl::Minutes(5);
+  absl::Duration tls_handshake = absl::Minutes(1);  // RFC 3207 §4.1 has none
+  absl::Duration auth = absl::Minutes(2);           // each step; servers delay refusals on purpose
   absl::Duration mail = absl::Minutes(5);
   absl::Duration rcpt = absl::Minutes(5);
   absl::Duration data = absl::Minutes(2);
@@ -45,6 +60,13 @@ struct ClientTimeouts {
   absl::Duration content = absl::Minutes(10);  // §4.5.3.2.6: or the peer delivers and we send again
   absl::Duration rset = absl::Minutes(1);
   absl::Duration quit = absl::Seconds(10);  // bounded: the mail is safe by then
+};
+
+enum class TlsPolicy : uint8_t {
+  kOff,            // never, also where STARTTLS is offered
+  kOpportunistic,  // STARTTLS where it is offered and not refused, else in clear
+  kRequired,       // STARTTLS, or the session ends with kTlsUnavailable
+  kImplicit,       // TLS from the first byte (RFC 8314 §3.3)
 };
 
 // LIFETIME: outlives every Client made with it; shared by all sessions of a lane.
@@ -56,6 +78,16 @@ struct ClientOptions {
   // EHLO keywords to disregard, upper case (as Postfix' smtp_discard_ehlo_keywords).
   std::vector<std::string> discard_ehlo_keywords;
   ClientTimeouts timeouts;
+  TlsPolicy tls = TlsPolicy::kOff;
+  // Null: no AUTH. Else the session authenticates or ends; UseCredentials() changes it.
+  const sasl::Credentials* credentials = nullptr;
+  std::optional<sasl::Mechanism> auth_mechanism;  // auth=; nullopt: the strongest there is
+  bool auth_insecure = false;                     // PLAIN, LOGIN and tokens also without TLS
+  std::string server_name;  // that we connect to, and its port: OAUTHBEARER tells them
+  uint16_t server_port = 0;
+  sasl::ScramKeyCache* scram_keys =
+      nullptr;  // of this thread; without it each session derives keys
+  sasl::RandomSource* random = sasl::SystemRandom();
 };
 
 // One message for one or several recipients.
@@ -114,6 +146,10 @@ enum class CloseReason : uint8_t {
   kPeerClosed,      // the connection ended before QUIT
   kProtocolError,   // nonsense, desync, over-long reply; error() says what
   kTimeout,
+  kTlsUnavailable,   // TLS is required: not offered ("starttls_missing", close_code() 0), refused,
+                     // or OnTlsFailed()
+  kAuthUnavailable,  // AUTH is not offered, or no mechanism that fits: see auth_failure()
+  kAuthFailed,  // see auth_failure(); sasl::IsTemporary() of it: later with the same credentials
 };
 
 class Client {
@@ -128,6 +164,8 @@ class Client {
 
   // Ready for a fresh connection; keeps its buffers. REQUIRES: no transaction is open.
   void Reset();
+  // For every AUTH that begins from now on. Null: none. LIFETIME: until replaced.
+  void UseCredentials(const sasl::Credentials* credentials);
 
   // --- In ---
   void Receive(std::span<const char> bytes);
@@ -138,6 +176,12 @@ class Client {
   void OnConnectionClosed(uint64_t unsent_bytes, std::string_view why);
   // The reply did not come within reply_timeout(): as a closed connection, with the reason.
   void OnTimeout();
+  // TLS is there: everything known of the peer is dropped and EHLO said again (RFC 3207 §4.2).
+  // REQUIRES: wants_tls().
+  void OnTlsEstablished();
+  // There will be no TLS on this connection, so no session either. `why` is for people: the
+  // certificate's fault. REQUIRES: wants_tls(), or with TlsPolicy::kImplicit no reply yet.
+  void OnTlsFailed(std::string_view why);
 
   // --- Transactions ---
   // True when a transaction given now goes out in the next flight.
@@ -163,6 +207,14 @@ class Client {
   // How long to wait for the reply that is due next; nullopt: none is due.
   std::optional<absl::Duration> reply_timeout() const;
   const Capabilities& capabilities() const;
+  bool wants_tls() const;      // STARTTLS was accepted: the driver's turn
+  bool tls() const;            // the session is encrypted
+  bool authenticated() const;  // by AUTH, and the server proved itself where the mechanism has that
+  std::optional<sasl::Mechanism> auth_mechanism() const;  // that was tried in this session
+  sasl::AuthFailure auth_failure() const;  // why AUTH failed in this session; kNone: it did not
+  // kTokenExpired, and the server said nothing against a new token being of use.
+  bool token_renewal_may_help() const;
+  bool auth_required() const;          // a command was refused with 530 for want of AUTH
   uint32_t transactions_done() const;  // since Reset(), with a final verdict from the peer
   // The reply or the words that ended the session, for people. Valid until Reset().
   ReplyCode close_code() const;

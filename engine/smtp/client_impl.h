@@ -1,5 +1,6 @@
 // Client::Impl: the state of one session. client.cc has the session (greeting, EHLO, RSET, QUIT,
-// how it ends), client_transaction.cc a transaction's way from MAIL to its last verdict.
+// how it ends), client_auth.cc STARTTLS and AUTH between the two, client_transaction.cc a
+// transaction's way from MAIL to its last verdict.
 //
 // How it works: every command whose reply is due has an entry in a queue; a reply is handed to the
 // method of the entry at its front. Nothing else decides what a reply means (RFC 2920 §3.1:
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -17,6 +19,10 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/secret.h"
+#include "engine/sasl/client.h"
+#include "engine/sasl/mechanism.h"
+#include "engine/sasl/reply.h"
 #include "engine/smtp/capabilities.h"
 #include "engine/smtp/check.h"
 #include "engine/smtp/client.h"
@@ -113,6 +119,18 @@ class Client::Impl {
   void OnOutputSent();
   void OnConnectionClosed(uint64_t unsent_bytes, std::string_view why);
   void OnTimeout();
+  void OnTlsEstablished();
+  void OnTlsFailed(std::string_view why);
+  void UseCredentials(const sasl::Credentials* credentials) { credentials_ = credentials; }
+  bool wants_tls() const { return wants_tls_; }
+  bool tls() const { return tls_; }
+  bool authenticated() const { return authenticated_; }
+  std::optional<sasl::Mechanism> auth_mechanism() const { return auth_mechanism_; }
+  sasl::AuthFailure auth_failure() const { return auth_failure_; }
+  bool token_renewal_may_help() const {
+    return auth_failure_ == sasl::AuthFailure::kTokenExpired && token_renewal_may_help_;
+  }
+  bool auth_required() const { return auth_required_; }
   bool wants_transaction() const;
   void Add(const Transaction& transaction);
   void Quit();
@@ -130,7 +148,7 @@ class Client::Impl {
 
  private:
   enum class State : uint8_t {
-    kOpening,  // greeting, EHLO; with the next issue STARTTLS and AUTH between EHLO and kReady
+    kOpening,  // greeting, EHLO, STARTTLS, EHLO, AUTH
     kReady,
     kQuitting,  // QUIT is in the output or sent; replies before its own may still be due
     kClosed,
@@ -151,6 +169,7 @@ class Client::Impl {
   void TakeCapabilities(CommandKind kind);
   void BecomeReady();
   void Reject(CommandKind kind, const ReplyView& reply);
+  void GiveUp(CloseReason reason, std::string words);
   void MaybeQuit();
   void QueueQuit();
   void QueueReset();
@@ -163,6 +182,27 @@ class Client::Impl {
   static VerdictKind KindOf(ReplyCode code) {
     return code.permanent() ? VerdictKind::kFailed : VerdictKind::kRetry;
   }
+
+  // --- STARTTLS and AUTH: client_auth.cc ---
+  void AfterHello();
+  bool WantsStartTls() const;
+  void OnStartTls(const ReplyView& reply);
+  void StartAuth();
+  void NoMechanism(const sasl::MechanismChoice& choice);
+  void SendAuth();
+  void SendResponse(const Secret& response);
+  void OnAuth(const ReplyView& reply);
+  void OnChallenge(const ReplyView& reply);
+  void CancelAuth(sasl::AuthFailure failure, std::string_view why);
+  void OnAuthCancelled(const ReplyView& reply);
+  void OnAuthAccepted();
+  void OnAuthRefused(const ReplyView& reply);
+  void NoteAuthRequired(const ReplyView& reply);
+  std::string AuthWords(std::string_view words) const;
+  sasl::AuthFailure Classify(const ReplyView& reply) const;
+  bool RepeatsSecret(std::string_view text) const;
+  std::string ForPeople(CommandKind kind, const ReplyView& reply) const;
+  void ForgetSecrets();
 
   // --- Transactions: client_transaction.cc ---
   bool RefuseWhole(const Transaction& transaction);
@@ -223,6 +263,18 @@ class Client::Impl {
   bool quit_wanted_ = false;
   bool reset_needed_ = false;  // a MAIL went out after the last RSET
   Capabilities capabilities_;
+  const sasl::Credentials* credentials_;
+  bool wants_tls_ = false;
+  bool tls_ = false;
+  bool starttls_refused_ = false;
+  bool authenticated_ = false;
+  bool auth_cancelled_ = false;  // "*" was sent; what is awaited is its 501
+  bool auth_required_ = false;
+  bool token_renewal_may_help_ = true;
+  std::optional<sasl::Mechanism> auth_mechanism_;
+  sasl::AuthFailure auth_failure_ = sasl::AuthFailure::kNone;
+  std::unique_ptr<sasl::SaslClient> sasl_;  // during AUTH
+  std::vector<Secret> auth_lines_;          // base64 sent during AUTH: must not come back in words
   std::array<OpenTransaction, 2> slots_;
   uint8_t latest_ = 0;
   // Without PIPELINING: the commands of the open transaction that wait for the reply before them.

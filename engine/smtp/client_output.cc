@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "engine/base/secret.h"
 #include "engine/smtp/check.h"
 
 namespace volley::engine::smtp {
 
+ClientOutput::~ClientOutput() { WipeSecret(); }
+
 void ClientOutput::Reset() {
   Drop();
+  WipeSecret();  // also what was in flight when the session ended
   sending_.clear();
   sending_base_ = 0;
   sending_taken_ = 0;
@@ -17,6 +21,16 @@ void ClientOutput::Reset() {
   bytes_taken_ = 0;
   bytes_sent_ = 0;
   in_flight_ = false;
+}
+
+// Room is made first: growing while appending would leave half a secret in freed memory.
+void ClientOutput::AppendSecret(std::initializer_list<std::string_view> parts) {
+  Require(secret_end_ <= queued_base(), "one secret at a time");
+  size_t bytes = queued_.size();
+  for (const std::string_view part : parts) bytes += part.size();
+  queued_.reserve(bytes);
+  for (const std::string_view part : parts) queued_.append(part);
+  secret_end_ = text_end();
 }
 
 void ClientOutput::AppendContent(std::span<const iovec> pieces, bool stuff) {
@@ -71,6 +85,7 @@ bool ClientOutput::TakeText(iovec* out) {
 void ClientOutput::SwapBuffers() {
   sending_base_ += sending_.size();
   sending_taken_ = 0;
+  if (secret_end_ != 0) Wipe(&sending_);  // it may hold the line before, answered before OnSent()
   sending_.clear();
   if (sending_.capacity() > kTextBytesKept) sending_.shrink_to_fit();
   std::swap(sending_, queued_);
@@ -88,8 +103,19 @@ void ClientOutput::DropTextFrom(uint64_t position) {
 
 void ClientOutput::Drop() {
   content_pending_ = false;
+  if (secret_end_ > queued_base()) Wipe(&queued_);
   queued_.clear();
   sending_.resize(sending_taken_);
+}
+
+// Text positions are counted in sending_.size(): only the bytes change.
+void ClientOutput::WipeSecret() {
+  if (secret_end_ == 0) return;
+  if (secret_end_ > queued_base()) Wipe(&queued_);
+  const size_t size = sending_.size();
+  Wipe(&sending_);
+  sending_.resize(size);
+  secret_end_ = 0;
 }
 
 }  // namespace volley::engine::smtp

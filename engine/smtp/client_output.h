@@ -9,6 +9,9 @@
 // Double buffering: text made while a send is in flight goes to a second buffer, so the memory
 // being sent neither moves nor changes.
 //
+// Secrets: a line added by AppendSecret() is overwritten in every buffer of ours once it was sent
+// or will not be.
+//
 // Threading: one thread. Lifetime: pieces given by Take() live until OnSent().
 #ifndef VOLLEY_ENGINE_SMTP_CLIENT_OUTPUT_H_
 #define VOLLEY_ENGINE_SMTP_CLIENT_OUTPUT_H_
@@ -17,8 +20,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "engine/smtp/content.h"
 
@@ -29,11 +34,18 @@ class ClientOutput {
   // The buffers of a burst of 1000 recipients are not kept for a session's whole life.
   static constexpr size_t kTextBytesKept = 16 * 1024;
 
+  ClientOutput() = default;
+  ~ClientOutput();
+  ClientOutput(const ClientOutput&) = delete;
+  ClientOutput& operator=(const ClientOutput&) = delete;
+
   // Ready for a new connection. REQUIRES: no send is in flight.
   void Reset();
 
   // Where command lines are appended.
   std::string* text() { return &queued_; }
+  // A line made of `parts`, to be wiped. REQUIRES: no secret is waiting to be taken.
+  void AppendSecret(std::initializer_list<std::string_view> parts);
   // The text position behind everything appended.
   uint64_t text_end() const { return queued_base() + queued_.size(); }
   uint64_t text_taken() const { return sending_base_ + sending_taken_; }
@@ -50,6 +62,7 @@ class ClientOutput {
   void OnSent() {
     in_flight_ = false;
     bytes_sent_ = bytes_taken_;
+    if (secret_end_ != 0 && text_taken() >= secret_end_) WipeSecret();
   }
   bool in_flight() const { return in_flight_; }
   uint64_t bytes_taken() const { return bytes_taken_; }
@@ -71,11 +84,13 @@ class ClientOutput {
   size_t TakeContent(std::span<iovec> out);
   bool TakeText(iovec* out);
   void SwapBuffers();
+  void WipeSecret();
 
   std::string queued_;
   std::string sending_;
   uint64_t sending_base_ = 0;  // text position of sending_[0]
   size_t sending_taken_ = 0;   // bytes of sending_ given out
+  uint64_t secret_end_ = 0;    // text position behind the last secret; 0: none is in the buffers
   DotStuffer stuffer_;
   bool content_pending_ = false;
   uint64_t content_mark_ = 0;          // text position

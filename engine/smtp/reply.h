@@ -24,8 +24,9 @@ namespace volley::engine::smtp {
 
 class ReplyParser {
  public:
-  // RFC 5321 §4.5.3.1.5 says 512 octets a line and real peers exceed it: these bound memory only.
-  static constexpr size_t kLineBytesMax = 8 * 1024;
+  // RFC 5321 §4.5.3.1.5 says 512 octets a line and real peers exceed it, a challenge of AUTH may
+  // have 12288 (RFC 4954 §4): these bound memory only.
+  static constexpr size_t kLineBytesMax = 12 * 1024 + 512;
   static constexpr size_t kReplyBytesMax = 64 * 1024;
 
   enum class Result : uint8_t { kNeedMore, kReply, kError };

@@ -58,7 +58,7 @@ class ContentScanner {
   bool dots_ = false;
   bool after_cr_ = false;    // the last byte was a CR
   bool line_start_ = false;  // the last two bytes were CRLF, or nothing has come yet
-  uint64_t line_max_ = 0;
+  int64_t line_max_ = 0;
   uint64_t line_bytes_ = 0;  // octets so far of the line we are in
   ContentFaults faults_;
 };

@@ -189,7 +189,8 @@ std::string CertificateVerdict::WordsFor(TlsFailure failure, const TlsInfo& info
       if (of_issuer) return fmt::format("the issuer's certificate ({}) has expired", fault.issuer);
       return fmt::format("the certificate expired on {}", Day(info.not_after));
     case TlsFailure::kCertificateNotYetValid:
-      if (of_issuer) return fmt::format("the issuer's certificate ({}) is not valid yet", fault.issuer);
+      if (of_issuer)
+        return fmt::format("the issuer's certificate ({}) is not valid yet", fault.issuer);
       return fmt::format("the certificate is valid only from {} on (is our clock right?)",
                          Day(info.not_before));
     case TlsFailure::kCertificateNameMismatch:

@@ -10,9 +10,10 @@
 //    (RFC 8446 §6.1). SMTP peers often leave it out after 221; by then we have called Close().
 //  - CloseInfo::unsent_bytes counts plaintext: bytes given to Send that the peer certainly cannot
 //    read, because their record was not wholly handed to the kernel. 0: all may have arrived.
-//  - A TLS failure ends the channel: OnClosed with FailedPrecondition (certificate, version, cipher,
-//    plaintext peer, damaged bytes), Unavailable (the peer went away) or DeadlineExceeded (handshake
-//    time-out); tls_error() has the reason.
+//  - A TLS failure ends the channel: OnClosed with FailedPrecondition (certificate, version,
+//  cipher,
+//    plaintext peer, damaged bytes), Unavailable (the peer went away) or DeadlineExceeded
+//    (handshake time-out); tls_error() has the reason.
 //  - Close() sends close_notify first where it can be sent at once (kTlsCloseLinger bounds it).
 //
 // Threading: the reactor's thread. Callbacks never come from inside a call.

@@ -112,8 +112,8 @@ absl::StatusOr<PkeyPtr> ReadKey(const std::string& file, bool allow_exposed) {
   const std::string reason = TakeOpenSslReason();
   if (key != nullptr) return key;
   if (asked) {
-    return absl::InvalidArgumentError(fmt::format(
-        "key {} is encrypted: decrypt it first (openssl pkey -in ... -out ...)", file));
+    return absl::InvalidArgumentError(
+        fmt::format("key {} is encrypted: decrypt it first (openssl pkey -in ... -out ...)", file));
   }
   return absl::InvalidArgumentError(
       fmt::format("key {} is not a private key in PEM form: {}", file, reason));

@@ -67,7 +67,9 @@ class TlsOutput {
   // False: that would be more than kTlsOutputBytesMax; nothing was taken.
   [[nodiscard]] bool Append(const char* bytes, size_t count);
   size_t waiting() const { return static_cast<size_t>(appended_ - given_); }
-  size_t queued() const { return static_cast<size_t>(appended_ - sent_); }  // with what is in flight
+  size_t queued() const {
+    return static_cast<size_t>(appended_ - sent_);
+  }  // with what is in flight
   bool in_flight() const { return given_ != sent_; }
   uint64_t appended() const { return appended_; }  // offset of the next byte
   uint64_t given() const { return given_; }        // offset behind the last byte in flight

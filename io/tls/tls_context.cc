@@ -88,8 +88,8 @@ absl::Status TrustSystem(SSL_CTX* ctx, std::string* source) {
     SSL_CTX_set_default_verify_dir(ctx);
     return absl::OkStatus();
   }
-  const char* file = own_file ? std::getenv(X509_get_default_cert_file_env())
-                              : X509_get_default_cert_file();
+  const char* file =
+      own_file ? std::getenv(X509_get_default_cert_file_env()) : X509_get_default_cert_file();
   if (own_file) {
     *source = file;
     return TrustFile(file, ctx);
@@ -119,9 +119,8 @@ absl::StatusOr<std::shared_ptr<const TlsClientConfig>> TlsClientConfig::Create(
 absl::Status TlsClientConfig::Init(const TlsClientOptions& options) {
   ctx_ = SSL_CTX_new(TLS_client_method());
   if (ctx_ == nullptr) return absl::InternalError("OpenSSL: " + TakeOpenSslReason());
-  absl::Status status = SetCommon({options.min_version, options.max_version, options.cipher_list,
-                                   options.ciphersuites},
-                                  ctx_);
+  absl::Status status = SetCommon(
+      {options.min_version, options.max_version, options.cipher_list, options.ciphersuites}, ctx_);
   if (!status.ok()) return status;
   default_ciphers_ = options.cipher_list.empty();
   InstallClientCallbacks(ctx_);
@@ -163,9 +162,8 @@ absl::StatusOr<std::shared_ptr<const TlsServerConfig>> TlsServerConfig::Create(
 absl::Status TlsServerConfig::Init(const TlsServerOptions& options) {
   ctx_ = SSL_CTX_new(TLS_server_method());
   if (ctx_ == nullptr) return absl::InternalError("OpenSSL: " + TakeOpenSslReason());
-  absl::Status status = SetCommon({options.min_version, options.max_version, options.cipher_list,
-                                   options.ciphersuites},
-                                  ctx_);
+  absl::Status status = SetCommon(
+      {options.min_version, options.max_version, options.cipher_list, options.ciphersuites}, ctx_);
   if (!status.ok()) return status;
   InstallServerCallbacks(ctx_);
   SSL_CTX_set_session_cache_mode(ctx_, SSL_SESS_CACHE_OFF);  // tickets only: nothing is kept here

@@ -73,8 +73,8 @@ struct TlsCallbacks {
   }
 
   static int VerifyCertificate(X509_STORE_CTX* store, void*) {
-    auto* ssl = static_cast<SSL*>(
-        X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    auto* ssl =
+        static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     TlsEngine* engine = Engine(ssl);
     engine->verdict_ = std::make_unique<CertificateVerdict>();
     // For TlsVerify::kNone OpenSSL ignores the answer (SSL_VERIFY_NONE) and goes on.
@@ -115,9 +115,7 @@ TlsEngine::TlsEngine(TlsClientContext* context, const TlsConnectOptions& options
 }
 
 TlsEngine::TlsEngine(TlsServerContext* context)
-    : buffers_(&context->buffers()),
-      ssl_(SSL_new(context->config().ssl_ctx())),
-      output_(buffers_) {
+    : buffers_(&context->buffers()), ssl_(SSL_new(context->config().ssl_ctx())), output_(buffers_) {
   VOLLEY_CHECK(ssl_ != nullptr);
   AttachBio();
   SSL_set_accept_state(ssl_.get());
@@ -182,16 +180,15 @@ absl::Status TlsEngine::SetExpectedNames(const TlsConnectOptions& options) {
   }
   if (good) return absl::OkStatus();
   ERR_clear_error();
-  return absl::InvalidArgumentError(
-      fmt::format("\"{}\" is not a name that TLS can ask for",
-                  ShownText(server_name_, kTlsTextShownMax)));
+  return absl::InvalidArgumentError(fmt::format("\"{}\" is not a name that TLS can ask for",
+                                                ShownText(server_name_, kTlsTextShownMax)));
 }
 
 // --- the handshake -------------------------------------------------------------------------------
 
-// RFC 8446 §5.1: a record begins with its type and version 3.x. The first of a server is a handshake
-// message or an alert; of a client, a handshake message (or SSLv2's hello, which OpenSSL refuses in
-// its own words).
+// RFC 8446 §5.1: a record begins with its type and version 3.x. The first of a server is a
+// handshake message or an alert; of a client, a handshake message (or SSLv2's hello, which OpenSSL
+// refuses in its own words).
 bool TlsEngine::LooksPlain() const {
   const auto type = static_cast<unsigned char>(input_[0]);
   if (type == SSL3_RT_HANDSHAKE || type == SSL3_RT_ALERT) return false;
@@ -201,8 +198,8 @@ bool TlsEngine::LooksPlain() const {
 TlsEngine::Step TlsEngine::FailPlain() {
   const std::string_view text(input_.data(), input_.size());
   const std::string_view line = text.substr(0, text.find_first_of("\r\n"));
-  return Fail(TlsFailure::kPlaintextPeer, fmt::format("the peer spoke plaintext: \"{}\"",
-                                                      ShownText(line, kTlsBannerShownMax)));
+  return Fail(TlsFailure::kPlaintextPeer,
+              fmt::format("the peer spoke plaintext: \"{}\"", ShownText(line, kTlsBannerShownMax)));
 }
 
 TlsEngine::Step TlsEngine::Handshake() {
@@ -273,7 +270,8 @@ TlsEngine::Step TlsEngine::Write(const char* bytes, size_t count) {
 
 void TlsEngine::EndWrite() {
   ERR_clear_error();
-  // Fails only in the middle of a post-handshake message of the peer: then there is no close_notify.
+  // Fails only in the middle of a post-handshake message of the peer: then there is no
+  // close_notify.
   (void)SSL_shutdown(ssl_.get());
   ERR_clear_error();
 }
@@ -300,9 +298,9 @@ TlsEngine::Step TlsEngine::FailByOpenSsl() {
     error_ = {verdict_->failure(), std::move(words), std::move(info)};
     return Step::kFailed;
   }
-  return Fail(openssl.failure, fmt::format("{} ({})", TlsFailureWords(openssl.failure),
-                                           openssl.reason[0] == '\0' ? "no reason given"
-                                                                     : openssl.reason));
+  return Fail(openssl.failure,
+              fmt::format("{} ({})", TlsFailureWords(openssl.failure),
+                          openssl.reason[0] == '\0' ? "no reason given" : openssl.reason));
 }
 
 TlsError TlsEngine::TakeError(TlsFailure failure, std::string message) {
@@ -356,8 +354,7 @@ void TlsEngine::DescribeVerification(TlsInfo* info) {
     return;
   }
   info->verified = verdict.good() && !server_name_.empty();
-  info->why_not_verified =
-      verdict.Words(*info, server_name_, client_->config().trust_source());
+  info->why_not_verified = verdict.Words(*info, server_name_, client_->config().trust_source());
   if (verdict.good() && !info->verified) {
     info->why_not_verified = "there is no name to check the certificate against";
   }

@@ -45,8 +45,8 @@ class TlsEngine {
   Step Handshake();
   // REQUIRES for all below: the handshake is done.
   TlsInfo MakeInfo();
-  // Decrypts as much as `into` holds; *count bytes of it are good whatever the step is. kDone: there
-  // may be more.
+  // Decrypts as much as `into` holds; *count bytes of it are good whatever the step is. kDone:
+  // there may be more.
   Step Read(std::span<char> into, size_t* count);
   // One record. REQUIRES: 1 to record_bytes_max() bytes, room for it in output(). kWantsInput: not
   // now (the peer is in the middle of a post-handshake message); the same bytes again later.
@@ -56,6 +56,7 @@ class TlsEngine {
   void EndWrite();
 
   TlsOutput& output() { return output_; }
+  const TlsOutput& output() const { return output_; }
   TlsBuffers& buffers() { return *buffers_; }
   const TlsError& error() const { return error_; }
   // The failure of a handshake that the outside ends (timeout, lost connection), or kNone to give

@@ -23,14 +23,15 @@ enum class TlsFailure : uint8_t {
   kCertificateInvalid,    // anything else: wrong purpose, weak key, broken extension, bad signature
   // The handshake.
   kCertificateRefused,  // the peer refused our certificate, or wants one and got none
-  kProtocolVersion,    // no version in common
+  kProtocolVersion,     // no version in common
   kNoCommonCipher,
   kPlaintextPeer,    // what came is not TLS (an SMTP banner, an HTTP error)
   kHandshakeFailed,  // anything else: damaged messages, an alert without a better name
   kPeerClosed,       // ended or reset during the handshake
   kTimeout,
   // After the handshake.
-  kTruncated,  // the connection ended without close_notify (RFC 8446 §6.1): something may be missing
+  kTruncated,  // the connection ended without close_notify (RFC 8446 §6.1): something may be
+               // missing
   kBadRecord,  // damaged, forged or out of order
 };
 

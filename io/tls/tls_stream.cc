@@ -12,9 +12,7 @@ namespace volley::io {
 using Step = TlsEngine::Step;
 
 TlsStream::TlsStream(Channel* channel, TlsClientContext* context, const TlsConnectOptions& options)
-    : channel_(channel),
-      engine_(context, options),
-      handshake_timeout_(options.handshake_timeout) {}
+    : channel_(channel), engine_(context, options), handshake_timeout_(options.handshake_timeout) {}
 
 TlsStream::TlsStream(Channel* channel, TlsServerContext* context, const TlsAcceptOptions& options)
     : channel_(channel), engine_(context), handshake_timeout_(options.handshake_timeout) {}
@@ -55,8 +53,7 @@ void TlsStream::OnTimer() {
     Fail(TlsFailure::kTimeout, std::string(TlsFailureWords(TlsFailure::kTimeout)));
     return Settle();
   }
-  state_ = State::kClosing;
-  reactor().Close(channel_->id_);
+  CloseStream();
 }
 
 // --- receiving -----------------------------------------------------------------------------------
@@ -98,7 +95,7 @@ void TlsStream::OnPeerClosed() {
 // --- sending -------------------------------------------------------------------------------------
 
 void TlsStream::Send(std::span<const iovec> pieces) {
-  if (state_ == State::kClosing && sending_) return;
+  if (!IsOpen() && sending_) return;
   VOLLEY_CHECK(state_ >= State::kOpen);
   VOLLEY_CHECK(!sending_ && !write_ended_);
   sending_ = true;
@@ -108,9 +105,8 @@ void TlsStream::Send(std::span<const iovec> pieces) {
 }
 
 void TlsStream::EncryptMore() {
-  const size_t record_room = engine_.record_bytes_max() + kTlsRecordOverheadMax;
   while (plaintext_.remaining() != 0 && record_count_ < records_.size() &&
-         engine_.output().queued() + record_room <= kTlsSendBytesMax + kTlsChunkBytes) {
+         engine_.output().queued() < kTlsSendBytesMax) {
     if (!EncryptRecord()) return;
   }
 }
@@ -184,14 +180,11 @@ void TlsStream::Close() {
     if (!corked_) Settle();
     return;
   }
-  reactor().CancelTimer(this);
-  state_ = State::kClosing;
-  reactor().Close(channel_->id_);
+  CloseStream();
 }
 
 void TlsStream::Fail(TlsFailure failure, std::string message) {
-  channel_->error_ =
-      std::make_unique<TlsError>(engine_.TakeError(failure, std::move(message)));
+  channel_->error_ = std::make_unique<TlsError>(engine_.TakeError(failure, std::move(message)));
   BeginEnd();
 }
 
@@ -202,21 +195,73 @@ void TlsStream::BeginEnd() {
 
 void TlsStream::Settle() {
   if (state_ == State::kOpen) EncryptMore();
-  TlsOutput& output = engine_.output();
-  if (state_ == State::kOpen && write_ended_ && !half_closed_ && !sending_) {
+  if (state_ == State::kOpen && write_ended_ && !sending_ && !half_closed_) {
     half_closed_ = true;
     engine_.EndWrite();
-    // ...
   }
+  TlsOutput& output = engine_.output();
   if (output.in_flight() || state_ == State::kClosing) return;
+  if (!fin_sent_) FlushOutput();
+  if (output.in_flight() || state_ != State::kEnding) return;
+  CloseStream();
+}
+
+// After our FIN nothing can go out, also no alert.
+void TlsStream::FlushOutput() {
+  TlsOutput& output = engine_.output();
   if (output.waiting() != 0) {
     std::array<iovec, TlsOutput::kPiecesMax> pieces;
-    return reactor().Send(channel_->id_, output.Give(pieces));
+    reactor().Send(channel_->id_, output.Give(pieces));
   }
-  if (state_ != State::kEnding) return;
+  if (!half_closed_) return;
+  fin_sent_ = true;
+  reactor().ShutdownWrite(channel_->id_);  // behind the Send
+}
+
+void TlsStream::CloseStream() {
   reactor().CancelTimer(this);
   state_ = State::kClosing;
   reactor().Close(channel_->id_);
+}
+
+void TlsStream::OnClosed(const CloseInfo& info) {
+  reactor().CancelTimer(this);
+  CloseInfo told = info;
+  told.unsent_bytes = UnsentBytes(info);
+  told.status = CloseStatus(info);
+  Channel* const channel = channel_;
+  // Before the handler is called: it may connect anew, or end the channel and the context.
+  channel->tls_.reset();  // this
+  channel->handler_->OnClosed(told);
+}
+
+uint64_t TlsStream::UnsentBytes(const CloseInfo& info) const {
+  const uint64_t taken = engine_.output().given() - info.unsent_bytes;
+  uint64_t unsent = plaintext_.remaining();
+  for (uint32_t i = 0; i < record_count_; ++i) {
+    // A part of a record is nothing to the peer: it cannot be authenticated.
+    if (records_[i].end > taken) unsent += records_[i].bytes;
+  }
+  return unsent;
+}
+
+absl::Status TlsStream::CloseStatus(const CloseInfo& info) {
+  if (closed_by_us_) return absl::OkStatus();
+  if (state_ == State::kHandshake && channel_->error_ == nullptr) {
+    channel_->error_ = std::make_unique<TlsError>(
+        engine_.TakeError(TlsFailure::kPeerClosed, std::string(info.status.message())));
+  }
+  if (channel_->error_ == nullptr) return info.status;
+  const std::string& message = channel_->error_->message;
+  switch (channel_->error_->failure) {
+    case TlsFailure::kTimeout:
+      return absl::DeadlineExceededError(message);
+    case TlsFailure::kPeerClosed:
+    case TlsFailure::kTruncated:
+      return absl::UnavailableError(message);
+    default:
+      return absl::FailedPreconditionError(message);
+  }
 }
 
 }  // namespace volley::io

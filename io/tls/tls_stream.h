@@ -69,6 +69,8 @@ class TlsStream final : public StreamHandler, private Timer {
   void BeginEnd();
   // The last thing every event and call does: whatever waits goes out, and the end follows it.
   void Settle();
+  void FlushOutput();
+  void CloseStream();
   uint64_t UnsentBytes(const CloseInfo& info) const;
   absl::Status CloseStatus(const CloseInfo& info);
 
@@ -79,7 +81,8 @@ class TlsStream final : public StreamHandler, private Timer {
   bool corked_ = false;        // in an event: Settle() comes at its end
   bool sending_ = false;       // the user's Send
   bool write_ended_ = false;   // the user's ShutdownWrite; with sending_: to be done after it
-  bool half_closed_ = false;   // close_notify is in the output or gone: nothing may follow
+  bool half_closed_ = false;   // close_notify is in the output or gone
+  bool fin_sent_ = false;      // nothing may follow
   bool peer_ended_ = false;    // OnPeerClosed was told
   bool closed_by_us_ = false;  // Close() was called
   SendPieces plaintext_;       // of the user's Send, not yet encrypted

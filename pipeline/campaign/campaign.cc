@@ -157,6 +157,14 @@ recipients_ = *std::move(file);
 return absl::OkStatus();
 }  // namespace volley::pipeline
 
+absl::Status Campaign::NobodyToMail() const {
+  std::string message = fmt::format("{}: nobody to mail: ", definition_.recipients_path);
+  if (import_.rows == 0) return absl::InvalidArgumentError(message + "the list has no rows");
+  message += fmt::format("all {} rows were rejected", import_.rows);
+  for (const std::string& sample : import_.rejected_samples) message += "\n  line " + sample;
+  return absl::InvalidArgumentError(message);
+}
+
 // The user's files may change or go; the campaign keeps what it was made of.
 absl::Status Campaign::KeepCopies() {
   CampaignDefinition kept = definition_;

@@ -67,6 +67,7 @@ class Campaign {
   Campaign() = default;
   absl::Status CompileMessage(std::span<const std::string> columns);
   absl::Status ImportList(const PrepareOptions& options);
+  absl::Status NobodyToMail() const;
   absl::Status MakeFolder(const PrepareOptions& options);
   absl::Status KeepCopies();
 

@@ -54,8 +54,12 @@ absl::StatusOr<std::unique_ptr<Input>> OpenInput(const std::string& path) {
   const std::string name = is_stdin ? "standard input" : path;
   const int fd = is_stdin ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    const std::string message = fmt::format("{}: {}", path, std::strerror(errno));
-    return errno == ENOENT ? absl::NotFoundError(message) : absl::UnavailableError(message);
+    const int error = errno;
+    const std::string message = fmt::format("{}: {}", path, std::strerror(error));
+    if (error == ENOENT) return absl::NotFoundError(message);
+    // Out of descriptors is the machine's; all else (permission, a loop of links) is the path's.
+    return error == EMFILE || error == ENFILE ? absl::ResourceExhaustedError(message)
+                                              : absl::InvalidArgumentError(message);
   }
   struct stat st {};
   const bool known = fstat(fd, &st) == 0;

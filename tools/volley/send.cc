@@ -285,6 +285,7 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   command
       ->add_option("--messages-per-connection", flags->campaign.messages_per_connection,
                    "Messages before a connection is renewed (100); 0: no limit")
+      ->check(CLI::NonNegativeNumber)
       ->group(how);
   command->add_option("--shards", flags->shards, "Threads that send (half the cores)")
       ->check(CLI::Range(1u, 256u))

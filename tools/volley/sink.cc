@@ -147,13 +147,20 @@ absl::StatusOr<pipeline::SinkOptions> MakeOptions(const SinkFlags& flags) {
 std::string WhatToDo(const absl::Status& status) {
   if (absl::IsAlreadyExists(status)) {
     return Words(status) +
-           " (in use): stop what listens there (`ss -ltnp` names it) or choose another port with "
-           "--listen";
+           "; stop what listens there (`ss -ltnp` names it) or choose another port with --listen";
   }
   if (absl::IsPermissionDenied(status)) {
     return Words(status) + ": ports under 1024 need root; choose a higher one with --listen";
   }
   return Words(status);
+}
+
+// For CLI11: empty when right, else what is wrong.
+std::string IsCount(const std::string& text) {
+  const bool count = !text.empty() && text.size() < 19 &&
+                     text.find_first_not_of("0123456789") == std::string::npos &&
+                     text.find_first_not_of('0') != std::string::npos;
+  return count ? "" : fmt::format("'{}' is not a count: write a whole number from 1", text);
 }
 
 void PrintCounters(const pipeline::SinkCounters& counters, bool json) {
@@ -220,23 +227,32 @@ void AddSinkCommand(CLI::App& app, int* exit_code) {
   command->footer(kFooter);
   command
       ->add_option("--listen", flags->listen, "Where to listen: IP:PORT or unix:/PATH; repeatable")
+      ->type_name("ADDRESS")
       ->capture_default_str()
       ->expected(1)
       ->take_all();
   command->add_flag("--discard", flags->discard, "Keep nothing (the default)");
-  command->add_option("--maildir", flags->maildir, "Keep the messages in this Maildir");
-  command->add_option("--jsonl", flags->jsonl, "Append a JSON line for each message to this file");
-  command->add_option("--reply-latency", flags->reply_latency,
-                      "Hold every reply back this long, as a round trip would (20ms)");
+  command->add_option("--maildir", flags->maildir, "Keep the messages in this Maildir")
+      ->type_name("FOLDER");
+  command->add_option("--jsonl", flags->jsonl, "Append a JSON line for each message to this file")
+      ->type_name("FILE");
+  command
+      ->add_option("--reply-latency", flags->reply_latency,
+                   "Hold every reply back this long, as a round trip would (20ms)")
+      ->type_name("DURATION");
   command->add_flag("--no-pipelining", flags->no_pipelining, "Do not offer PIPELINING");
   command->add_flag("--no-chunking", flags->no_chunking, "Do not offer CHUNKING (BDAT)");
   command->add_flag("--lmtp", flags->lmtp, "Speak LMTP (RFC 2033): a reply for each recipient");
   command->add_option("--size-max", flags->size_max, "Largest message: bytes, 64K, 10M; 0: any")
+      ->type_name("BYTES")
       ->capture_default_str();
   command->add_option("--messages", flags->messages, "Stop after this many messages")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--for", flags->run_for, "Stop after this long (30s, 5m)");
+      ->type_name("COUNT")
+      ->check(IsCount);
+  command->add_option("--for", flags->run_for, "Stop after this long (30s, 5m)")
+      ->type_name("DURATION");
   command->add_option("--io", flags->io, "How to do I/O: auto, uring or epoll")
+      ->type_name("BACKEND")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "Print the counts as one JSON object");
   command->add_flag("--allow-remote", flags->allow_remote,

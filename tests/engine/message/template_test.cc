@@ -78,18 +78,18 @@ TEST(Template, RefusesAnEmptyValueWithoutADefault) {
 
 TEST(Template, SaysWhereAndWhatIsWrong) {
   const std::pair<const char*, const char*> kCases[] = {
-      {"a\nb {{name", "t.txt:2:3: no }} after this tag"},
-      {"Hi {{first_name, bye {{email}}", "t.txt:1:4: no }} after this tag"},
+      {"a\nb {{name", "t.txt:2:3: no }} after \"{{name\""},
+      {"Hi {{first_name, bye {{email}}", "t.txt:1:4: no }} after \"{{first_name, bye {{email}}\""},
       {"{{first_name\n}} x", ""},
-      {"{{first\nname}}", "t.txt:1:1: no }} after this tag"},
-      {"{{{first_name}}", "t.txt:1:1: no }}} after this tag"},
+      {"{{first\nname}}", "t.txt:1:1: no }} after \"{{first\""},
+      {"{{{first_name}}", "t.txt:1:1: no }}} after \"{{{first_name}}\""},
       {"\n\n  {{#items}} x", "t.txt:3:3: the section items is never closed: add {{/items}}"},
       {"{{#items}}{{#user}}{{/items}}{{/user}}",
        "t.txt:1:20: {{/items}} where {{/user}} must come first: that section was opened in line 1"},
       {"x {{/items}}", "t.txt:1:3: {{/items}} closes nothing"},
       {"{{}}", "t.txt:1:1: a tag without a name"},
       {"{{ | x }}", "t.txt:1:1: no name before '|'"},
-      {"{{=a}}", "t.txt:1:1: no =}} after this tag"},
+      {"{{=a}}", "t.txt:1:1: no =}} after \"{{=a}}\""},
       {"{{=a=}}", "t.txt:1:1: delimiters are set as {{=<% %>=}}: two words without '='"},
       {"{{= a b c =}}", "t.txt:1:1: delimiters are set as {{=<% %>=}}: two words without '='"},
       {"\xC3\xA9\xC3\xA9 {{frist_name}}",

@@ -37,6 +37,18 @@ std::string Fault(Mechanism mechanism, const Credentials& credentials) {
   return client.ok() ? "" : std::string(client.status().message());
 }
 
+class FixedRandom final : public RandomSource {
+ public:
+  explicit FixedRandom(bool works) : works_(works) {}
+  bool Fill(std::span<unsigned char> out) override {
+    std::fill(out.begin(), out.end(), static_cast<unsigned char>(0xfb));
+    return works_;
+  }
+
+ private:
+  const bool works_;
+};
+
 // RFC 4616 §4.
 TEST(SaslPlain, IsTheRfcsExample) {
   auto client = ClientOf(Mechanism::kPlain, Make("tim", "tanstaaftanstaaf"));
@@ -132,10 +144,22 @@ TEST(SaslXoauth2, IsGooglesExample) {
   EXPECT_TRUE(response->empty());
 }
 
-TEST(SaslClientTest, AMessageWhoseLineIsTooLongIsAnEmptyChallengesAnswer) {
-  auto client = ClientOf(Mechanism::kXoauth2, Make("u", "", "tok"));
-  EXPECT_FALSE(client->Step("hello").ok());
-  EXPECT_EQ(client->Step("")->reveal(), "user=u\1auth=Bearer tok\1\1");
+TEST(SaslClientTest, AMessageThatIsTooLongIsAnEmptyChallengesAnswer) {
+  for (const Mechanism mechanism : {Mechanism::kPlain, Mechanism::kXoauth2, Mechanism::kOauthBearer,
+                                    Mechanism::kScramSha1, Mechanism::kScramSha256}) {
+    const Credentials credentials = Make("user", "pass", "tok");
+    FixedRandom random(true);
+    SaslContext context;
+    context.random = &random;
+    const Secret message = *ClientOf(mechanism, credentials, context)->InitialResponse();
+    auto client = ClientOf(mechanism, credentials, context);
+    EXPECT_FALSE(client->InitialResponse(message.size() - 1).has_value());
+    EXPECT_EQ(client->Step("")->reveal(), message.reveal());
+    auto fits = ClientOf(mechanism, credentials, context);
+    EXPECT_EQ(fits->InitialResponse(message.size())->reveal(), message.reveal());
+    auto spoken_to = ClientOf(mechanism, credentials, context);
+    EXPECT_FALSE(spoken_to->Step("hello").ok());
+  }
 }
 
 TEST(SaslClientTest, CredentialsThatCannotBeSentAreRefused) {
@@ -160,18 +184,6 @@ TEST(SaslClientTest, TheLongestResponseFitsALine) {
   auto client = ClientOf(Mechanism::kOauthBearer, credentials, {.host = "h.example", .port = 587});
   EXPECT_LE(EncodeBase64(*client->InitialResponse()).size(), kBase64BytesMax);
 }
-
-class FixedRandom final : public RandomSource {
- public:
-  explicit FixedRandom(bool works) : works_(works) {}
-  bool Fill(std::span<unsigned char> out) override {
-    std::fill(out.begin(), out.end(), static_cast<unsigned char>(0xfb));
-    return works_;
-  }
-
- private:
-  const bool works_;
-};
 
 TEST(SaslClientTest, TheNonceIsTheRandomSources) {
   FixedRandom random(true);
