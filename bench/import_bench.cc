@@ -55,7 +55,7 @@ std::string Row(Format format, uint64_t i) {
 }
 
 std::string MakeList(Format format, uint64_t rows) {
-  const std::string path = fmt::format("{}/list-{}-{}", Folder(), int64_t{format}, rows);
+  std::string path = fmt::format("{}/list-{}-{}", Folder(), int64_t{format}, rows);
   if (std::filesystem::exists(path)) return path;
   std::ofstream out(path, std::ios::binary);
   if (format != kJsonLines) out << "email,first_name,last_name,city\n";

@@ -1,6 +1,7 @@
 // Text to operations: tags, standalone lines, partials.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -100,7 +101,7 @@ class Parser {
   absl::Status CheckContent(const Tag& tag) const;
   absl::Status HandleTag(const Tag& tag, std::string_view indent);
   absl::Status SetDelimiters(const Tag& tag);
-  absl::Status Unclosed(size_t begin, const TemplatePosition& at, std::string_view closing) const;
+  absl::Status Unclosed(const Tag& tag, std::string_view closing) const;
   absl::Status Open(const Tag& tag);
   absl::Status Close(const Tag& tag);
   absl::Status Value(const Tag& tag);
@@ -176,8 +177,7 @@ absl::Status Parser::ReadTag(size_t begin, Tag* tag) {
     if (tag->sigil == '=') closing.insert(0, "=");
   }
   const size_t close = text_.find(closing, at);
-  if (close == text_.npos)
-    return Unclosed(tag->begin, tag->at, closing);
+  if (close == text_.npos) return Unclosed(*tag, closing);
   tag->content = Trim(text_.substr(at, close - at));
   tag->end = close + closing.size();
   return CheckContent(*tag);
@@ -188,16 +188,18 @@ absl::Status Parser::CheckContent(const Tag& tag) const {
   if (tag.content.empty()) return compiler_->Fail(tag.at, "a tag without a name");
   // The closing delimiter that was found belongs to another tag.
   if (tag.content.find(open_) != tag.content.npos || tag.content.find('\n') != tag.content.npos) {
-    return Unclosed(tag.begin, tag.at, close_);
+    return Unclosed(tag, close_);
   }
   return absl::OkStatus();
 }
 
 // Shows the tag as far as its line goes: people look for what they wrote.
-absl::Status Parser::Unclosed(size_t begin, const TemplatePosition& at, std::string_view closing) const {
-  constexpr size_t kShown = 40;
-  const std::string_view line = text_.substr(begin, text_.find_first_of("\r\n", begin) - begin);
-  return compiler_->Fail(at, fmt::format("no {} after \"{}\"", closing, line.substr(0, kShown)));
+absl::Status Parser::Unclosed(const Tag& tag, std::string_view closing) const {
+  constexpr size_t kShownBytes = 40;
+  const size_t line_end = std::min(text_.find_first_of("\r\n", tag.begin), text_.size());
+  std::string_view shown = text_.substr(tag.begin, std::min(line_end - tag.begin, kShownBytes));
+  shown = shown.substr(0, ValidUtf8Prefix(shown));  // the cut may be inside a character
+  return compiler_->Fail(tag.at, fmt::format("no {} after \"{}\"", closing, shown));
 }
 
 // Moves the text before the tag to the static text. A tag that renders nothing and stands alone on

@@ -85,8 +85,8 @@ struct ClientOptions {
   bool auth_insecure = false;                     // PLAIN, LOGIN and tokens also without TLS
   std::string server_name;  // that we connect to, and its port: OAUTHBEARER tells them
   uint16_t server_port = 0;
-  sasl::ScramKeyCache* scram_keys =
-      nullptr;  // of this thread; without it each session derives keys
+  // Of the thread that runs the clients. Null: every session derives its SCRAM keys anew.
+  sasl::ScramKeyCache* scram_keys = nullptr;
   sasl::RandomSource* random = sasl::SystemRandom();
 };
 

@@ -77,8 +77,13 @@ struct TlsCallbacks {
         static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     TlsEngine* engine = Engine(ssl);
     engine->verdict_ = std::make_unique<CertificateVerdict>();
-    // For TlsVerify::kNone OpenSSL ignores the answer (SSL_VERIFY_NONE) and goes on.
-    return engine->verdict_->Verify(store) ? 1 : 0;
+    if (engine->verdict_->Verify(store)) return 1;
+    // OpenSSL ignores the answer for TlsVerify::kNone (SSL_VERIFY_NONE); else it forgets the
+    // certificate with it, which we still have to describe.
+    X509* certificate = X509_STORE_CTX_get0_cert(store);
+    X509_up_ref(certificate);
+    engine->faulty_.reset(certificate);
+    return 0;
   }
 
   static int NewSession(SSL* ssl, SSL_SESSION* session) {
@@ -319,7 +324,8 @@ TlsError TlsEngine::TakeError(TlsFailure failure, std::string message) {
 TlsInfo TlsEngine::MakeInfo() {
   TlsInfo info;
   DescribePeer(&info);
-  verdict_.reset();  // said once; an idle stream does not keep it
+  verdict_.reset();  // said once: an idle stream does not keep it
+  faulty_.reset();
   return info;
 }
 
@@ -337,7 +343,7 @@ void TlsEngine::DescribePeer(TlsInfo* info) {
   if (const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) {
     info->server_name = ShownText(name, kTlsTextShownMax);
   }
-  const X509* certificate = SSL_get0_peer_certificate(ssl);
+  const X509* certificate = faulty_ != nullptr ? faulty_.get() : SSL_get0_peer_certificate(ssl);
   if (certificate == nullptr) return;
   DescribeCertificate(certificate, info);
   DescribeVerification(info);

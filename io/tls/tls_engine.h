@@ -88,6 +88,7 @@ class TlsEngine {
   std::string server_name_;                      // client: what is expected of the certificate
   std::string session_key_;                      // empty: sessions are not kept
   std::unique_ptr<CertificateVerdict> verdict_;  // during a full handshake
+  X509Ptr faulty_;                               // the same: the certificate that did not pass
   TlsError error_;
   bool heard_ = false;        // the first bytes were TLS
   bool output_full_ = false;  // a write did not fit

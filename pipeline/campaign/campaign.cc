@@ -133,29 +133,32 @@ absl::Status Campaign::MakeFolder(const PrepareOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status Campaign::ImportList(const PrepareOptions& options) {
-  ImportOptions import;
-  import.list_path = definition_.recipients_path;
-  import.recipients_path = dir_ + "/recipients.bin";
-  import.rejected_path = dir_ + "/rejected.csv";
-  import.address_column = definition_.address_column;
-  import.limit = options.limit;
-  import.on_progress = options.on_progress;
-  import.on_columns = [this](std::span<const std::string> columns)
-      -> absl::StatusOr<std::vector<ImportOptions::Required>> {
-    if (absl::Status s = CompileMessage(columns); !s.ok()) return s;
+absl::StatusOr<std::vector<ImportOptions::Required>> Campaign::RequiredColumns(
+    std::span<const std::string> columns) {
+  if (absl::Status s = CompileMessage(columns); !s.ok()) return s;
   std::vector<ImportOptions::Required> required;
   for (const auto& r : message_->required_columns()) required.push_back({r.column, r.used_at});
   return required;
-};
-auto result = ImportRecipients(import);
-if (!result.ok()) return result.status();
-import_ = *std::move(result);
-auto file = RecipientFile::Open(import.recipients_path);
-if (!file.ok()) return file.status();
-recipients_ = *std::move(file);
-return absl::OkStatus();
-}  // namespace volley::pipeline
+}
+
+absl::Status Campaign::ImportList(const PrepareOptions& options) {
+  ImportOptions how;
+  how.list_path = definition_.recipients_path;
+  how.recipients_path = dir_ + "/recipients.bin";
+  how.rejected_path = dir_ + "/rejected.csv";
+  how.address_column = definition_.address_column;
+  how.limit = options.limit;
+  how.on_progress = options.on_progress;
+  how.on_columns = [this](auto columns) { return RequiredColumns(columns); };
+  auto result = ImportRecipients(how);
+  if (!result.ok()) return result.status();
+  import_ = *std::move(result);
+  if (import_.imported == 0) return NobodyToMail();
+  auto file = RecipientFile::Open(how.recipients_path);
+  if (!file.ok()) return file.status();
+  recipients_ = *std::move(file);
+  return absl::OkStatus();
+}
 
 absl::Status Campaign::NobodyToMail() const {
   std::string message = fmt::format("{}: nobody to mail: ", definition_.recipients_path);

@@ -66,6 +66,8 @@ class Campaign {
  private:
   Campaign() = default;
   absl::Status CompileMessage(std::span<const std::string> columns);
+  absl::StatusOr<std::vector<ImportOptions::Required>> RequiredColumns(
+      std::span<const std::string> columns);
   absl::Status ImportList(const PrepareOptions& options);
   absl::Status NobodyToMail() const;
   absl::Status MakeFolder(const PrepareOptions& options);

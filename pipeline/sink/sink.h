@@ -75,7 +75,8 @@ class Sink {
 
   // Takes no new connection and no new transaction, lets open ones finish for up to `stop_grace`,
   // says 421 to everyone (RFC 5321 §3.8) and closes. A second call closes at once. Any thread,
-  // async-signal-safe. REQUIRES: the reactor's wake handler calls OnWake().
+  // async-signal-safe. REQUIRES: the reactor's wake handler calls OnWake(). LIFETIME: sink and
+  // reactor live until it has returned, also where the loop ends because of it.
   void Stop();
   void OnWake();
   bool stopped() const;

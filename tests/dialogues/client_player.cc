@@ -1,7 +1,13 @@
 #include "tests/dialogues/client_player.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
+#include <utility>
 
+#include "engine/sasl/base64.h"
+#include "engine/sasl/mechanism.h"
+#include "engine/sasl/reply.h"
 #include "fmt/format.h"
 
 namespace volley::dialogues {
@@ -12,6 +18,7 @@ using engine::smtp::ClientOptions;
 using engine::smtp::CloseReason;
 using engine::smtp::CommandKind;
 using engine::smtp::Protocol;
+using engine::smtp::TlsPolicy;
 using engine::smtp::Transaction;
 using engine::smtp::Verdict;
 using engine::smtp::VerdictKind;
@@ -48,6 +55,12 @@ std::string_view ReasonName(CloseReason reason) {
       return "protocol-error";
     case CloseReason::kTimeout:
       return "timeout";
+    case CloseReason::kTlsUnavailable:
+      return "tls-unavailable";
+    case CloseReason::kAuthUnavailable:
+      return "auth-unavailable";
+    case CloseReason::kAuthFailed:
+      return "auth-failed";
   }
   return "?";
 }
@@ -64,6 +77,9 @@ struct NamedTimeout {
 constexpr NamedTimeout kTimeouts[] = {
     {"greeting", &engine::smtp::ClientTimeouts::greeting},
     {"ehlo", &engine::smtp::ClientTimeouts::ehlo},
+    {"starttls", &engine::smtp::ClientTimeouts::starttls},
+    {"tls_handshake", &engine::smtp::ClientTimeouts::tls_handshake},
+    {"auth", &engine::smtp::ClientTimeouts::auth},
     {"mail", &engine::smtp::ClientTimeouts::mail},
     {"rcpt", &engine::smtp::ClientTimeouts::rcpt},
     {"data", &engine::smtp::ClientTimeouts::data},
@@ -82,11 +98,25 @@ std::string TimeoutName(const Client& client, const ClientOptions& options) {
   return "?";
 }
 
+constexpr std::pair<std::string_view, TlsPolicy> kTlsPolicies[] = {
+    {"off", TlsPolicy::kOff},
+    {"opportunistic", TlsPolicy::kOpportunistic},
+    {"required", TlsPolicy::kRequired},
+    {"implicit", TlsPolicy::kImplicit},
+};
+
 }  // namespace
+
+bool RfcRandom::Fill(std::span<unsigned char> out) {
+  const std::optional<std::string> bytes = engine::sasl::DecodeBase64("fyko+d2lbbFgONRv9qkxdawL");
+  std::copy_n(bytes->begin(), std::min(bytes->size(), out.size()), out.begin());
+  return bytes->size() == out.size();
+}
 
 ClientPlayer::ClientPlayer(const Dialogue* dialogue, Segmentation segmentation)
     : dialogue_(dialogue), segmentation_(segmentation) {
   options_.helo_name = "client.example";
+  options_.random = &random_;
   int seconds = 1;
   for (const NamedTimeout& named : kTimeouts) {
     options_.timeouts.*named.member = absl::Seconds(seconds++);
@@ -183,6 +213,7 @@ std::string ClientPlayer::PlayDirective(const Step& step) {
       {"timeout", &ClientPlayer::DoTimeout}, {"reset", &ClientPlayer::DoReset},
       {"hold", &ClientPlayer::DoHold},       {"take", &ClientPlayer::DoTake},
       {"sent", &ClientPlayer::DoSent},       {"release", &ClientPlayer::DoRelease},
+      {"tls", &ClientPlayer::DoTls},         {"tls-failed", &ClientPlayer::DoTlsFailed},
   };
   if (std::string left = Quiet(); !left.empty()) return left;
   const absl::StatusOr<Words> words = SplitWords(step.text);
@@ -237,6 +268,32 @@ std::string ClientPlayer::DoOptions(const Words& words) {
   options_.helo_name = words.Get("helo", options_.helo_name);
   const std::string discard = words.Get("discard");
   if (!discard.empty()) options_.discard_ehlo_keywords = SplitAt(discard, ',');
+  if (words.values.contains("tls")) {
+    const auto* policy = std::find_if(std::begin(kTlsPolicies), std::end(kTlsPolicies),
+                                      [&](const auto& p) { return p.first == words.Get("tls"); });
+    if (policy == std::end(kTlsPolicies)) return "unknown tls policy";
+    options_.tls = policy->second;
+  }
+  return DoAuthOptions(words);
+}
+
+std::string ClientPlayer::DoAuthOptions(const Words& words) {
+  options_.auth_insecure = options_.auth_insecure || words.Has("insecure");
+  options_.server_name = words.Get("host");
+  options_.server_port = static_cast<uint16_t>(std::stoul(words.Get("port", "0")));
+  if (words.values.contains("auth")) {
+    options_.auth_mechanism = engine::sasl::ParseMechanism(words.Get("auth"));
+    if (!options_.auth_mechanism) return "unknown mechanism";
+  }
+  if (!words.values.contains("user")) return "";
+  credentials_.user = words.Get("user");
+  std::string token = words.Get("token");
+  if (words.values.contains("token_bytes")) {
+    token.assign(std::stoul(words.Get("token_bytes")), 't');
+  }
+  credentials_.password = *engine::Secret::Make(words.Get("password"));
+  credentials_.token = *engine::Secret::Make(token);
+  options_.credentials = &credentials_;
   return "";
 }
 
@@ -299,6 +356,17 @@ std::string ClientPlayer::DoReset(const Words&) {
   return "";
 }
 
+std::string ClientPlayer::DoTls(const Words&) {
+  if (!client().wants_tls()) return "the client wants no TLS now";
+  client().OnTlsEstablished();
+  return "";
+}
+
+std::string ClientPlayer::DoTlsFailed(const Words& words) {
+  client().OnTlsFailed(words.Get("why", "the certificate has expired"));
+  return "";
+}
+
 std::string ClientPlayer::DoHold(const Words&) {
   holding_ = true;
   return "";
@@ -345,13 +413,28 @@ std::string ClientPlayer::ExpectState(const Words& words) const {
   if (words.verb == "ready") return expect(client_->ready());
   if (words.verb == "idle") return expect(client_->idle());
   if (words.verb == "open") return expect(!client_->closed());
+  if (words.verb == "wants-tls") return expect(client_->wants_tls());
+  if (words.verb == "tls") return expect(client_->tls());
+  if (words.verb == "authenticated") return expect(client_->authenticated());
+  if (words.verb == "auth-required") return expect(client_->auth_required());
+  if (words.verb == "renewal") return expect(client_->token_renewal_may_help());
+  if (words.verb == "starttls-offered") return expect(client_->capabilities().starttls);
   if (words.flags.empty()) return "unknown expectation '" + words.verb + "'";
   std::string actual;
   if (words.verb == "timeout") actual = TimeoutName(*client_, options_);
+  if (words.verb == "mechanism") {
+    const auto mechanism = client_->auth_mechanism();
+    actual = mechanism ? engine::sasl::MechanismName(*mechanism) : "none";
+  }
+  if (words.verb == "failure") {
+    actual = engine::sasl::DiagnosisId(client_->auth_failure());
+    if (actual.empty()) actual = "none";
+  }
   if (words.verb == "done") actual = std::to_string(client_->transactions_done());
   if (words.verb == "error") {
     const std::string error(client_->error());
-    return error.find(words.flags[0]) != error.npos ? "" : "the error is '" + error + "'";
+    const bool found = error.find(words.flags.back()) != error.npos;
+    return found != negated ? "" : "the error is '" + error + "'";
   }
   if (actual.empty()) return "unknown expectation '" + words.verb + "'";
   return actual == words.flags[0] ? "" : fmt::format("'{}' is {}", words.verb, actual);

@@ -9,10 +9,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/sasl/client.h"
+#include "engine/sasl/scram.h"
 #include "engine/smtp/client.h"
 #include "tests/dialogues/runner.h"
 
@@ -21,6 +24,12 @@ namespace volley::dialogues {
 enum class Segmentation {
   kWhole,       // what the server says between two of the client's turns arrives at once
   kByteByByte,  // one byte a Receive(), content in pieces of one byte, one piece a TakeOutput()
+};
+
+// Nonces are the one of RFC 5802 §5: fyko+d2lbbFgONRv9qkxdawL.
+class RfcRandom final : public engine::sasl::RandomSource {
+ public:
+  bool Fill(std::span<unsigned char> out) override;
 };
 
 class ClientPlayer : public engine::smtp::ClientObserver {
@@ -50,11 +59,14 @@ class ClientPlayer : public engine::smtp::ClientObserver {
   std::string DoClose(const Words& words);
   std::string DoTimeout(const Words& words);
   std::string DoReset(const Words& words);
+  std::string DoTls(const Words& words);
+  std::string DoTlsFailed(const Words& words);
   std::string DoHold(const Words& words);
   std::string DoTake(const Words& words);
   std::string DoSent(const Words& words);
   std::string DoRelease(const Words& words);
   std::string ExpectState(const Words& words) const;
+  std::string DoAuthOptions(const Words& words);
 
   engine::smtp::Client& client();
   void Pump();
@@ -64,6 +76,8 @@ class ClientPlayer : public engine::smtp::ClientObserver {
   const Dialogue* const dialogue_;
   const Segmentation segmentation_;
   engine::smtp::ClientOptions options_;
+  engine::sasl::Credentials credentials_;
+  RfcRandom random_;
   std::unique_ptr<engine::smtp::Client> client_;  // made at its first use: after @options
   std::deque<std::string> bytes_;                 // contents: stay where they are
   std::deque<std::vector<iovec>> pieces_;

@@ -15,6 +15,8 @@
 namespace {
 
 using namespace volley::engine::smtp;  // the whole file is about it
+using volley::engine::Secret;
+using volley::engine::sasl::Credentials;
 
 void Check(bool condition) {
   if (!condition) std::abort();
@@ -39,6 +41,27 @@ constexpr std::string_view kReplies[] = {
     "250",
 };
 
+// For a session that asks for TLS and AUTH.
+constexpr std::string_view kAuthReplies[] = {
+    "250-x\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN\r\n",
+    "250-x\r\n250 AUTH CRAM-MD5 SCRAM-SHA-1 XOAUTH2\r\n",
+    "220 go ahead\r\n",
+    "220 go ahead\r\n250 early\r\n",
+    "334 \r\n",
+    "334 PDEyQHg+\r\n",
+    "334 not base64\r\n",
+    "334-\r\n334 \r\n",
+    "235 ok\r\n",
+    "535 5.7.8 hunter2-and-more\r\n",
+    "454 4.7.0 later\r\n",
+    "501 cancelled\r\n",
+    "530 5.7.0 authenticate\r\n",
+    "334 eyJzdGF0dXMiOiI0MDEifQ==\r\n",
+    "334 cj1mb28scz1ab28saT00MDk2\r\n",
+    "500 AUTH PLAIN AHUAaHVudGVyMi1hbmQtbW9yZQ==\r\n",
+};
+constexpr std::string_view kSecret = "hunter2-and-more";
+
 class Fuzz : public ClientObserver {
  public:
   explicit Fuzz(std::span<const uint8_t> program) : program_(program) {
@@ -47,6 +70,14 @@ class Fuzz : public ClientObserver {
     options_.protocol = (flags & 1) != 0 ? Protocol::kLmtp : Protocol::kSmtp;
     options_.use_pipelining = (flags & 2) == 0;
     options_.use_chunking = (flags & 4) == 0;
+    options_.tls = static_cast<TlsPolicy>(flags >> 3 & 3);
+    options_.auth_insecure = (flags & 64) != 0;
+    if ((flags & 32) != 0) {
+      credentials_.user = "u";
+      Secret* secret = (flags & 128) != 0 ? &credentials_.token : &credentials_.password;
+      *secret = *Secret::Make(kSecret);
+      options_.credentials = &credentials_;
+    }
     client_ = std::make_unique<Client>(&options_, this);
   }
 
@@ -69,8 +100,9 @@ class Fuzz : public ClientObserver {
     const uint8_t op = Next();
     switch (op >> 4) {
       case 0:
+        return ReceiveRaw(op & 15);
       case 1:
-        return ReceiveRaw(op & 31);
+        return ReceiveText(kAuthReplies[op & 15]);
       case 2:
       case 3:
       case 4:
@@ -91,6 +123,8 @@ class Fuzz : public ClientObserver {
       case 12:
         return (op & 15) == 0 ? client_->OnTimeout() : Take(64);
       case 13:
+        if ((op & 15) == 1) return Tls(true);
+        if ((op & 15) == 2) return Tls(false);
         return (op & 15) == 0 ? client_->OnConnectionClosed(Next(), "reset") : Sent();
       case 14:
         return Reset();
@@ -121,7 +155,17 @@ class Fuzz : public ClientObserver {
     client_->reply_timeout();
     Check(!(client_->idle() && !client_->ready()));
     Check(!(client_->closed() && client_->has_output()));
+    Check(!(client_->wants_tls() && (client_->closed() || client_->has_output())));
+    Check(!client_->ready() || options_.credentials == nullptr || client_->authenticated());
+    Check(!client_->ready() || client_->tls() || options_.tls != TlsPolicy::kRequired);
+    Check(client_->error().find(kSecret) == std::string_view::npos);
     Check(client_->closed() == (client_->close_reason() != CloseReason::kNone));
+  }
+
+  void Tls(bool works) {
+    if (!client_->wants_tls()) return;
+    works ? client_->OnTlsEstablished() : client_->OnTlsFailed("no");
+    Look();
   }
 
   void Add(uint8_t op) {
@@ -193,6 +237,7 @@ class Fuzz : public ClientObserver {
 
   const std::span<const uint8_t> program_;
   size_t at_ = 0;
+  Credentials credentials_;
   ClientOptions options_;
   std::unique_ptr<Client> client_;
   std::vector<Job> jobs_;

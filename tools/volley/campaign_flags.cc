@@ -31,7 +31,9 @@ void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
   command->add_option("--kind", d.kind, "bulk (default) or transactional")->group(group);
   command->add_option("--address-column", d.address_column, "Column of the list with the addresses")
       ->group(group);
-  command->add_option("--limit", flags->limit, "Only the first N recipients")->group(group);
+  command->add_option("--limit", flags->limit, "Only the first N recipients")
+      ->check(CLI::NonNegativeNumber)
+      ->group(group);
   command->add_option("--state", flags->state_dir, "State directory (default ./volley-state)")
       ->group(group);
 }

@@ -1,6 +1,7 @@
 // Random templates and rows through the whole composer: what a reader decodes is what the template
 // says, and every line keeps the rules. A second test lets Python's email package be the reader.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -209,7 +210,7 @@ TEST(ComposerProperty, IsReadByPythonAsItWasMeant) {
     GTEST_SKIP() << "SKIPPED: no python3";
   }
   const std::filesystem::path folder =
-      std::filesystem::path(testing::TempDir()) / "volley_composer_property";
+      std::filesystem::path(testing::TempDir()) / ("volley_composer_" + std::to_string(getpid()));
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   constexpr int kMessages = 200;

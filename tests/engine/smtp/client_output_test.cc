@@ -150,5 +150,72 @@ TEST_F(ClientOutputTest, DiesOnASecondTakeBeforeTheFirstWasSent) {
   EXPECT_DEATH(Take(&output_, 1), "before OnOutputSent");
 }
 
+// --- Secrets ---
+
+std::string_view Memory(const std::vector<iovec>& taken) {
+  return {static_cast<const char*>(taken[0].iov_base), taken[0].iov_len};
+}
+
+bool IsWiped(std::string_view memory) {
+  return memory.find_first_not_of('\0') == std::string_view::npos;
+}
+
+TEST_F(ClientOutputTest, WipesASecretOnceItWasSent) {
+  output_.AppendSecret({"AUTH PLAIN ", "AHVzZXIAcGVuY2ls", "\r\n"});
+  const uint64_t end = output_.text_end();
+  const std::vector<iovec> taken = Take(&output_, 4);
+  EXPECT_EQ(Text(taken), "AUTH PLAIN AHVzZXIAcGVuY2ls\r\n");
+  output_.OnSent();
+  EXPECT_TRUE(IsWiped(Memory(taken)));
+  EXPECT_EQ(output_.text_end(), end);  // positions stay
+  EXPECT_EQ(output_.text_taken(), end);
+  output_.text()->append("QUIT\r\n");
+  EXPECT_EQ(Text(Take(&output_, 4)), "QUIT\r\n");
+}
+
+TEST_F(ClientOutputTest, LeavesPlainTextAlone) {
+  output_.text()->append("EHLO client.example\r\n");
+  const std::vector<iovec> taken = Take(&output_, 4);
+  output_.OnSent();
+  EXPECT_FALSE(IsWiped(Memory(taken)));
+}
+
+// The send of the line before may be reported after its reply was read.
+TEST_F(ClientOutputTest, WipesASecretThatWasMadeWhileAnotherSendWasInFlight) {
+  output_.text()->append("EHLO client.example\r\n");
+  Take(&output_, 4);
+  output_.AppendSecret({"dXNlcg==", "\r\n"});
+  output_.OnSent();
+  const std::vector<iovec> first = Take(&output_, 4);
+  EXPECT_EQ(Text(first), "dXNlcg==\r\n");
+  output_.AppendSecret({"cGVuY2ls", "\r\n"});
+  EXPECT_EQ(Text(first), "dXNlcg==\r\n");  // still in flight
+  output_.OnSent();
+  const std::vector<iovec> second = Take(&output_, 4);
+  EXPECT_EQ(Text(second), "cGVuY2ls\r\n");
+  EXPECT_TRUE(IsWiped(Memory(first)));
+  output_.OnSent();
+  EXPECT_TRUE(IsWiped(Memory(second)));
+}
+
+TEST_F(ClientOutputTest, WipesASecretThatIsDroppedUnsent) {
+  output_.text()->reserve(200);
+  output_.AppendSecret({"AUTH PLAIN ", "AHVzZXIAcGVuY2ls", "\r\n"});
+  const std::string_view memory(*output_.text());
+  EXPECT_FALSE(IsWiped(memory));
+  output_.Drop();
+  EXPECT_TRUE(IsWiped(memory));  // the capacity is kept, so the memory is there
+  EXPECT_FALSE(output_.has_output());
+}
+
+TEST_F(ClientOutputTest, WipesASecretInFlightWhenTheConnectionEnds) {
+  output_.AppendSecret({"AUTH PLAIN ", "AHVzZXIAcGVuY2ls", "\r\n"});
+  const std::vector<iovec> taken = Take(&output_, 4);
+  output_.Drop();
+  EXPECT_EQ(Text(taken), "AUTH PLAIN AHVzZXIAcGVuY2ls\r\n");  // the kernel may still read it
+  output_.Reset();
+  EXPECT_TRUE(IsWiped(Memory(taken)));
+}
+
 }  // namespace
 }  // namespace volley::engine::smtp

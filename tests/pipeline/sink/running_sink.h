@@ -34,13 +34,14 @@ class RunningSink {
   ~RunningSink() {
     if (!thread_.joinable()) return;
     Stop();
-    thread_.join();
+    Join();
   }
 
   uint16_t port() const { return port_; }
   void Stop() { sink_->Stop(); }
   // Waits for the end. The sink's own: Stop() must have been called, or it must stop by itself.
   SinkCounters Join() {
+    nobody_stops_.set_value();
     thread_.join();
     return counters_;
   }
@@ -65,8 +66,10 @@ class RunningSink {
     reactor.Run();
     counters_ = sink_->counters();
     status_ = sink_->status();
+    nobody_stops_.get_future().wait();  // sink and reactor outlive every call of Stop()
   }
 
+  std::promise<void> nobody_stops_;
   std::thread thread_;
   Sink* sink_ = nullptr;
   uint16_t port_ = 0;

@@ -163,6 +163,22 @@ TEST(CsvReader, RejectsALongRowAndReadsOnBehindIt) {
   }
 }
 
+TEST(CsvReader, MeasuresAQuotedFieldOverDroppedBytesOfALongRow) {
+  const std::string long_row(kMaxFieldBytes + 1, 'x');
+  const auto with_quoted = [&](size_t quoted_bytes) {
+    const std::string text =
+        "a,b\n" + long_row + ",\"" + std::string(quoted_bytes, '\n') + "\"\n3,4\n";
+    const ReadList list = Read(text);
+    TextInput small(text);
+    EXPECT_EQ(ReadAll<CsvReader>(&small, 1000), list) << "in small blocks";
+    return list;
+  };
+  const ReadList fits = with_quoted(5000);
+  ASSERT_THAT(fits.rows, SizeIs(2)) << fits.error;
+  EXPECT_EQ(fits.rows[1].line, 5003u);
+  EXPECT_THAT(with_quoted(kMaxFieldBytes + 1).error, HasSubstr("list:2: the quote that opens"));
+}
+
 TEST(CsvReader, KeepsLittleOfARowWithoutEnd) {
   std::string text = "a\n" + std::string(40 << 20, 'x');
   TextInput input(std::move(text));

@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -318,6 +321,31 @@ TEST_F(Import, SaysWhatIsWrongWithTheFilesThemselves) {
   options = Options(List("email\na@example.org\n"));
   options.rejected_path = out_.Path("no/rejected.csv");
   EXPECT_THAT(Error(options), StartsWith(options.rejected_path));
+}
+
+// A file size limit stands for a full disk.
+TEST_F(Import, LeavesNothingBehindWhenTheDiskIsFull) {
+  std::string text = "email\n";
+  for (int i = 0; i < 2000; ++i) text += fmt::format("user{}@example.org\n", i);
+  const ImportOptions options = Options(List(text));
+  rlimit saved;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &saved), 0);
+  const rlimit small = {16 << 10, saved.rlim_max};
+  const auto old_handler = signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string error = Error(options);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &saved), 0);
+  signal(SIGXFSZ, old_handler);
+  EXPECT_EQ(error, options.recipients_path + ": cannot be written: File too large");
+}
+
+TEST_F(Import, TakesRejectedCsvBackWhenTheRecipientsCannotGetTheirName) {
+  const TempFolder taken;
+  std::filesystem::create_directories(taken.Path("recipients.bin/full"));
+  ImportOptions options = Options(List("email\na@example.org\nbad\n"));
+  options.recipients_path = taken.Path("recipients.bin");
+  EXPECT_THAT(Error(options), StartsWith(options.recipients_path + ": cannot get its name"));
+  EXPECT_THAT(taken.Names(), ElementsAre("recipients.bin"));
 }
 
 }  // namespace
