@@ -11,7 +11,7 @@
 namespace volley::engine::message {
 namespace {
 
-absl::Status Bad(std::string text) { return absl::InvalidArgumentError(std::move(text)); }
+absl::Status Bad(const std::string& text) { return absl::InvalidArgumentError(text); }
 
 // Collects a header value as plain text; folding and encoded words come when it is whole.
 class HeaderSink final : public TemplateSink {

@@ -15,7 +15,7 @@
 namespace volley::engine::message {
 namespace {
 
-absl::Status Bad(std::string text) { return absl::InvalidArgumentError(std::move(text)); }
+absl::Status Bad(const std::string& text) { return absl::InvalidArgumentError(text); }
 
 std::string Lower(std::string_view text) {
   std::string lower(text);

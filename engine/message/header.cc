@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kFoldColumn = 78;  // RFC 5322 §2.1.1 SHOULD
 constexpr size_t kMaxQuotedName = 60;
 
-absl::Status Bad(std::string text) { return absl::InvalidArgumentError(std::move(text)); }
+absl::Status Bad(const std::string& text) { return absl::InvalidArgumentError(text); }
 
 bool IsWhite(char c) { return c == ' ' || c == '\t'; }
 

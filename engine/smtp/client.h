@@ -18,8 +18,8 @@
 // has a server wait for the client: what comes was put there by somebody else. With
 // TlsPolicy::kImplicit the driver has TLS before the first Receive() and calls neither.
 //
-// Secrets: none is in error() or in a verdict, also when a server repeats one, and our own buffers
-// are overwritten after OnOutputSent().
+// Secrets: none is in error(), also when a server repeats one, and our own buffers are overwritten
+// after OnOutputSent(). The text of a verdict is the server's, unchanged.
 //
 // Threading: one thread. Lifetime: see Transaction. Errors: everything a peer sends is a verdict or
 // ends the session with a CloseReason; nothing a peer sends trips a check.

@@ -249,8 +249,9 @@ sasl::AuthFailure Client::Impl::Classify(const ReplyView& reply) const {
 }
 
 // Servers repeat the line they did not understand ("500 unknown command: AUTH PLAIN AHVz...").
+// Asked of what ends a session, from AUTH on; a verdict's text is left as it is.
 bool Client::Impl::RepeatsSecret(std::string_view text) const {
-  if (auth_lines_.empty()) return false;
+  if (!auth_mechanism_ || credentials_ == nullptr) return false;
   constexpr size_t kAll = std::string_view::npos;
   constexpr size_t kBase64Enough = 8;
   return Gives(text, credentials_->password.reveal(), kAll) ||

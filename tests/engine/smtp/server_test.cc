@@ -784,6 +784,12 @@ TEST_F(SmtpServer, WantsRsetAfterARefusedLastChunk) {
                             "BDAT 3 LAST\r\nx\r\nMAIL FROM:<a@example.com>\r\nRSET\r\n")),
             "250 250 554 503 250");
   EXPECT_EQ(peer_.handler.resets, 0);
+  // Neither more recipients nor more content for the message that was judged.
+  EXPECT_EQ(Codes(peer_.Say(
+                "MAIL FROM:<spam@example.com>\r\nRCPT TO:<b@example.org>\r\n"
+                "BDAT 3 LAST\r\nx\r\nRCPT TO:<c@example.org>\r\nBDAT 3 LAST\r\ny\r\nRSET\r\n")),
+            "250 250 554 503 503 250");
+  EXPECT_EQ(peer_.handler.ends, 2);
   peer_.OpenTransaction();
   EXPECT_TRUE(peer_.server->in_transaction());
   EXPECT_EQ(Codes(peer_.Say("BDAT 2\r\n\n\n")), "550");

@@ -389,7 +389,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, ChannelDamageTest,
 
 TEST_P(ChannelDamageTest, NothingWrongIsEverTakenForData) {
   // The simulator tries every place, the kernel backends some.
-  const size_t step = is_sim() ? 7 : 131;
+  const size_t step = is_sim() ? 7 : 61;
   for (const TlsVersion version : {TlsVersion::kTls12, TlsVersion::kTls13}) {
     const Outcome good = Talk({}, version);
     ASSERT_TRUE(good.answered);

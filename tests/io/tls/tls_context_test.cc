@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <optional>
 #include <string>
 
 #include "tests/io/tls/certificates.h"
@@ -73,7 +75,7 @@ TEST_F(TlsContextTest, NamesTheKeyFileAndWhatIsWrongWithIt) {
   EXPECT_THAT(Message(status), AllOf(HasSubstr("/large.pem"), HasSubstr("too large")));
   status = ServerWithKey(dir.path());
   EXPECT_THAT(Message(status), HasSubstr("Is a directory"));
-  for (const std::string& name : {"text", "empty", "locked", "other"}) {
+  for (const std::string name : {"text", "empty", "locked", "other"}) {
     EXPECT_EQ(ServerWithKey(dir.path() + "/" + name + ".pem").code(),
               absl::StatusCode::kInvalidArgument);
   }
@@ -118,21 +120,37 @@ TEST_F(TlsContextTest, RefusesOptionsThatCannotWork) {
   EXPECT_FALSE(Client(bad).ok());
 }
 
+// Sets or unsets SSL_CERT_FILE and puts back what was there.
+class CertFileVariable {
+ public:
+  explicit CertFileVariable(const char* value) {
+    if (const char* before = getenv("SSL_CERT_FILE")) before_ = before;
+    value == nullptr ? unsetenv("SSL_CERT_FILE") : setenv("SSL_CERT_FILE", value, 1);
+  }
+  ~CertFileVariable() {
+    before_ ? setenv("SSL_CERT_FILE", before_->c_str(), 1) : unsetenv("SSL_CERT_FILE");
+  }
+
+ private:
+  std::optional<std::string> before_;
+};
+
 TEST_F(TlsContextTest, TheSystemsCertificatesAreTheDefault) {
+  const CertFileVariable none(nullptr);
   const auto config = TlsClientConfig::Create({});
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_THAT((*config)->trust_source(), HasSubstr("the system's certificates"));
 }
 
 TEST_F(TlsContextTest, TheEnvironmentNamesOtherCertificates) {
-  setenv("SSL_CERT_FILE", pki_.ca_file().c_str(), 1);
-  const auto config = TlsClientConfig::Create({});
-  setenv("SSL_CERT_FILE", "/nowhere/ca.pem", 1);
-  const auto gone = TlsClientConfig::Create({});
-  unsetenv("SSL_CERT_FILE");
-  ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ((*config)->trust_source(), pki_.ca_file());
-  EXPECT_EQ(gone.status().code(), absl::StatusCode::kNotFound);
+  {
+    const CertFileVariable ours(pki_.ca_file().c_str());
+    const auto config = TlsClientConfig::Create({});
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ((*config)->trust_source(), pki_.ca_file());
+  }
+  const CertFileVariable gone("/nowhere/ca.pem");
+  EXPECT_EQ(Client({}).code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace

@@ -239,5 +239,32 @@ TEST(RecipientFormat, TakesOnlyTheShortestVarint) {
   EXPECT_EQ(take("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01"sv), "refused");
 }
 
+TEST(RecipientFormat, TakesNoRecordThatIsCutAnywhere) {
+  RecipientRecord record;
+  record.index = 300;
+  record.source_line = 70'000;
+  record.address = "ann@example.org";
+  record.fields = {{"ann@example.org"}, {"Ann"}, {{}, FieldKind::kMissing}, {""}};
+  std::string whole;
+  recipient_format::EncodeRecord(record, &whole);
+  for (size_t n = 0; n <= whole.size(); ++n) {
+    const std::vector<char> exact(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(n));
+    const std::string_view bytes(exact.data(), n);
+    std::string_view rest = bytes;
+    EXPECT_EQ(recipient_format::SkipRecord(&rest), n == whole.size()) << n;
+    rest = bytes;
+    RecipientRecord got;
+    EXPECT_EQ(recipient_format::TakeRecord(&rest, 4, &got), n == whole.size()) << n;
+    // The start is enough as soon as the address is there.
+    rest = bytes;
+    EXPECT_EQ(recipient_format::ReadRecordStart(rest, &got), got.address == record.address) << n;
+  }
+  for (const size_t columns : {0, 3, 5}) {
+    std::string_view rest = whole;
+    RecipientRecord got;
+    EXPECT_FALSE(recipient_format::TakeRecord(&rest, columns, &got)) << columns;
+  }
+}
+
 }  // namespace
 }  // namespace volley::pipeline
