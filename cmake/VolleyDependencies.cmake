@@ -8,6 +8,7 @@ find_package(CLI11 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(tomlplusplus REQUIRED)
 pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
+find_library(LIBUNBOUND NAMES unbound REQUIRED)  # its pkg-config file asks for packages that are not needed
 pkg_check_modules(IDN REQUIRED IMPORTED_TARGET libidn)  # SASLprep; libidn2 has no stringprep
 
 # liburing 2.3: the static library, because the ring's inline parts and the library must match.

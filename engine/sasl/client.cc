@@ -14,7 +14,8 @@
 namespace volley::engine::sasl {
 namespace {
 
-using std::string_view_literals::operator""sv;
+constexpr std::string_view kNul("\0", 1);
+constexpr std::string_view kNulOrLineEnd("\0\r\n", 3);
 
 class OpenSslRandom final : public RandomSource {
  public:
@@ -39,8 +40,7 @@ absl::Status NotEmpty() {
 class PlainClient final : public SaslClient {
  public:
   explicit PlainClient(const Credentials& c)
-      : message_(
-            Secret::Concat({c.authorization_id, "\0"sv, c.user, "\0"sv, c.password.reveal()})) {}
+      : message_(Secret::Concat({c.authorization_id, kNul, c.user, kNul, c.password.reveal()})) {}
 
   std::optional<Secret> InitialResponse(size_t bytes_max) override {
     if (message_.size() > bytes_max) return std::nullopt;
@@ -162,7 +162,7 @@ absl::StatusOr<std::unique_ptr<SaslClient>> MakeOauth(Mechanism mechanism, const
   const bool bearer = mechanism == Mechanism::kOauthBearer;
   absl::StatusOr<Secret> message = bearer ? OauthBearerMessage(parts) : Xoauth2Message(parts);
   if (!message.ok()) return message.status();
-  return std::make_unique<OauthClient>(*std::move(message), bearer ? "\x01"sv : ""sv);
+  return std::make_unique<OauthClient>(*std::move(message), bearer ? "\x01" : "");
 }
 
 // RFC 4616 §2 has NUL separate, RFC 2195 a space; a line end has no business in any.
@@ -183,7 +183,7 @@ absl::Status CheckCredentials(Mechanism mechanism, const Credentials& c) {
   if (UsesToken(mechanism)) return absl::OkStatus();
   if (c.user.empty()) return absl::InvalidArgumentError("the user name is empty");
   if (c.password.empty()) return absl::InvalidArgumentError("the password is empty");
-  if (c.password.reveal().find_first_of("\0\r\n"sv) != std::string_view::npos) {
+  if (c.password.reveal().find_first_of(kNulOrLineEnd) != std::string_view::npos) {
     return absl::InvalidArgumentError(
         "the password has a NUL or a line end (does the file it comes from have two lines?)");
   }

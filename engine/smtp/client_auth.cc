@@ -96,7 +96,8 @@ void Client::Impl::OnTlsEstablished() {
 
 void Client::Impl::OnTlsFailed(std::string_view why) {
   if (closed()) return;
-  Require(wants_tls_ || tls_, "OnTlsFailed() where no TLS is wanted");
+  const bool at_the_start = options_->tls == TlsPolicy::kImplicit && state_ == State::kOpening;
+  Require(wants_tls_ || at_the_start, "OnTlsFailed() where no TLS is wanted");
   error_ = why;
   EndSession(CloseReason::kTlsUnavailable, 0, {.code = {}, .enhanced = {}, .text = error_});
 }

@@ -143,6 +143,7 @@ void PrintSummary(const Campaign& campaign, const RunResult& r, const Totals& t)
                Grouped(import.rejected), Grouped(import.duplicates), campaign.dir());
     for (const std::string& line : import.rejected_samples) fmt::print("    {}\n", line);
   }
+  for (const std::string& note : import.notes) fmt::print("  {}\n", note);
   fmt::print("  {:.2f} s, {} messages a second, {:.1f} us CPU a message ({})\n", t.elapsed_s,
              Grouped(static_cast<uint64_t>(t.messages_per_s)), t.cpu_us_per_message, r.backend);
   PrintReasons(r);
@@ -186,6 +187,7 @@ int DryRun(const Campaign& campaign, bool json) {
                Grouped(campaign.recipients().count()), import.format, Grouped(import.duplicates),
                Grouped(import.rejected));
     for (const std::string& line : import.rejected_samples) fmt::print("    {}\n", line);
+    for (const std::string& note : import.notes) fmt::print("{}\n", note);
     fmt::print("{} messages composed, {} bytes on average\n", Grouped(composed),
                Grouped(composed == 0 ? 0 : bytes / composed));
     if (failed > 0) fmt::print("{} cannot be composed; first: {}\n", failed, first_failure);
