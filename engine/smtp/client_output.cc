@@ -23,8 +23,8 @@ void ClientOutput::Reset() {
   in_flight_ = false;
 }
 
-// Room is made first: growing while appending would leave half a secret in freed memory, and what is
-// short enough to stand in the string object itself would be copied about by every swap.
+// Room is made first: growing while appending would leave half a secret in freed memory, and what
+// is short enough to stand in the string object itself would be copied about by every swap.
 void ClientOutput::AppendSecret(std::initializer_list<std::string_view> parts) {
   Require(secret_end_ <= queued_base(), "one secret at a time");
   size_t bytes = queued_.size();

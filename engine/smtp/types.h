@@ -12,7 +12,18 @@ enum class Protocol : uint8_t { kSmtp, kLmtp };
 
 // What a reply answers. kContent is the end of the message: the final dot, or BDAT ... LAST.
 enum class CommandKind : uint8_t {
-  kGreeting, kEhlo, kHelo, kLhlo, kStartTls, kAuth, kMail, kRcpt, kData, kContent, kRset, kNoop,
+  kGreeting,
+  kEhlo,
+  kHelo,
+  kLhlo,
+  kStartTls,
+  kAuth,
+  kMail,
+  kRcpt,
+  kData,
+  kContent,
+  kRset,
+  kNoop,
   kQuit,
 };
 std::string_view CommandName(CommandKind kind);  // "MAIL", "end of data", ...

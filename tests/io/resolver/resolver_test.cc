@@ -130,7 +130,8 @@ TEST_F(ResolverTest, ANumericAddressIsNotAsked) {
 }
 
 TEST_F(ResolverTest, TellsApartTheWaysToHaveNoAnswer) {
-  EXPECT_EQ(resolver_->LookupNow("no-such.example.org", DnsType::kA).status, DnsStatus::kNoSuchName);
+  EXPECT_EQ(resolver_->LookupNow("no-such.example.org", DnsType::kA).status,
+            DnsStatus::kNoSuchName);
   EXPECT_EQ(resolver_->LookupNow("four.example.org", DnsType::kAaaa).status, DnsStatus::kNoData);
   EXPECT_EQ(resolver_->LookupNow("broken.example.org", DnsType::kA).status, DnsStatus::kFailed);
 }
@@ -143,7 +144,8 @@ TEST_F(ResolverTest, AServerThatSaysNothingIsATimeout) {
 
 TEST_F(ResolverTest, ANameNoMessageCanHoldDoesNotExist) {
   const std::string long_label(70, 'a');
-  EXPECT_EQ(resolver_->LookupNow(long_label + ".example.org", DnsType::kA).status, DnsStatus::kNoSuchName);
+  EXPECT_EQ(resolver_->LookupNow(long_label + ".example.org", DnsType::kA).status,
+            DnsStatus::kNoSuchName);
 }
 
 TEST_F(ResolverTest, ReadsServiceRecords) {
