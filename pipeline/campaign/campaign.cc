@@ -99,6 +99,17 @@ absl::Status Campaign::CompileMessage(std::span<const std::string> columns) {
   return absl::OkStatus();
 }
 
+absl::Status Campaign::ReadTemplates() {
+  const auto read = [](const std::string& path, std::string_view what, auto* source) {
+    if (path.empty()) return absl::OkStatus();
+    auto text = ReadTemplate(path, what);
+    if (text.ok()) *source = *std::move(text);
+    return text.status();
+  };
+  if (absl::Status s = read(definition_.text_path, "text template", &text_); !s.ok()) return s;
+  return read(definition_.html_path, "HTML template", &html_);
+}
+
 absl::Status Campaign::MakeFolder(const PrepareOptions& options) {
   id_ = CampaignId(definition_.name);
   if (id_.empty()) {
@@ -192,16 +203,7 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Prepare(const CampaignDefini
   c->facts_.date_rfc3339 =
       absl::FormatTime("%Y-%m-%dT%H:%M:%S%Ez", absl::Now(), absl::UTCTimeZone());
   c->facts_.boundary_seed = std::hash<std::string>{}(c->facts_.key) >> 1;
-  if (!definition.text_path.empty()) {
-    auto text = ReadTemplate(definition.text_path, "text template");
-    if (!text.ok()) return text.status();
-    c->text_ = *std::move(text);
-  }
-  if (!definition.html_path.empty()) {
-    auto html = ReadTemplate(definition.html_path, "HTML template");
-    if (!html.ok()) return html.status();
-    c->html_ = *std::move(html);
-  }
+  if (absl::Status s = c->ReadTemplates(); !s.ok()) return s;
   if (absl::Status s = c->MakeFolder(options); !s.ok()) return s;
   if (absl::Status s = c->ImportList(options); !s.ok()) return s;
   if (absl::Status s = c->KeepCopies(); !s.ok()) return s;
@@ -222,16 +224,7 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Open(const std::string& stat
   auto definition = LoadFrozenCampaignFile(c->dir_ + "/campaign.toml", &c->facts_);
   if (!definition.ok()) return definition.status();
   c->definition_ = *std::move(definition);
-  if (!c->definition_.text_path.empty()) {
-    auto text = ReadTemplate(c->definition_.text_path, "text template");
-    if (!text.ok()) return text.status();
-    c->text_ = *std::move(text);
-  }
-  if (!c->definition_.html_path.empty()) {
-    auto html = ReadTemplate(c->definition_.html_path, "HTML template");
-    if (!html.ok()) return html.status();
-    c->html_ = *std::move(html);
-  }
+  if (absl::Status s = c->ReadTemplates(); !s.ok()) return s;
   auto file = RecipientFile::Open(c->dir_ + "/recipients.bin");
   if (!file.ok()) return file.status();
   c->recipients_ = *std::move(file);

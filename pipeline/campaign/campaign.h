@@ -70,6 +70,7 @@ class Campaign {
       std::span<const std::string> columns);
   absl::Status ImportList(const PrepareOptions& options);
   absl::Status NobodyToMail() const;
+  absl::Status ReadTemplates();
   absl::Status MakeFolder(const PrepareOptions& options);
   absl::Status KeepCopies();
 

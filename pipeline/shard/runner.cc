@@ -243,10 +243,6 @@ void Runner::StopWorkers() {
   }
 }
 
-uint64_t RunProgressSum(const std::array<uint64_t, kOutcomes>& counts) {
-  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
-}
-
 RunProgress Runner::Progress() const {
   RunProgress p;
   p.recipients = campaign_->recipients().count();
@@ -293,7 +289,9 @@ absl::StatusOr<RunResult> Runner::Run() {
 
 }  // namespace
 
-uint64_t RunProgress::settled() const { return RunProgressSum(counts); }
+uint64_t RunProgress::settled() const {
+  return std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+}
 
 absl::StatusOr<RunResult> RunCampaign(Campaign* campaign, const RunOptions& options) {
   auto runner = std::make_unique<Runner>(campaign, options);
