@@ -134,6 +134,13 @@ class TestPki {
   TlsCertificateFiles Leaf(const CertificateSpec& spec) {
     return Files(MakeCertificate(spec, authority_.certificate.get()).pem + authority_.pem);
   }
+  // With a key of its own.
+  TlsCertificateFiles LeafWithKey(const CertificateSpec& spec, EVP_PKEY* key) {
+    TlsCertificateFiles files =
+        Files(MakeCertificate(spec, authority_.certificate.get(), key).pem + authority_.pem);
+    files.key_file = dir_.File("key" + std::to_string(++made_) + ".pem", KeyPem(key));
+    return files;
+  }
   TlsCertificateFiles SelfSigned(const CertificateSpec& spec) {
     return Files(MakeCertificate(spec).pem);
   }

@@ -143,6 +143,18 @@ TEST_P(ChannelFailureTest, OpportunisticTlsKnowsAGoodCertificateToo) {
             "there is no name to check the certificate against");
 }
 
+// RFC 7435: an old appliance with a short key still beats plaintext, but proves nothing.
+TEST_P(ChannelFailureTest, AWeakKeyIsGoodEnoughForOpportunisticTlsOnly) {
+  static const PkeyPtr weak(EVP_RSA_gen(1024));
+  TlsServerOptions options;
+  options.cipher_list = "DEFAULT@SECLEVEL=0";
+  options.certificate = pki().LeafWithKey({}, weak.get());
+  TlsServerContext* server = Server(options);
+  ExpectRefused(*MakeTlsPair(Client(), server).client, TlsFailure::kCertificateInvalid);
+  const End& any = *MakeTlsPair(Client(), server, To("mx.example.com", TlsVerify::kNone)).client;
+  EXPECT_TRUE(any.ready()) << any.why();
+}
+
 TEST_P(ChannelFailureTest, RequiredTlsWithoutANameIsRefusedBeforeAnythingIsSent) {
   ExpectRefused(Against(pki().Leaf({}), To("")), TlsFailure::kHandshakeFailed);
 }
