@@ -77,7 +77,7 @@ void Lane::ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> messa
   messages_.push_back(std::move(message));
 }
 
-void Lane::OnSessionReady(Session*) {
+void Lane::OnSessionReady() {
   --connecting_;
   connecting_now_ = std::min(connecting_now_ + 1, kConnectingMax);
   failures_in_row_ = 0;

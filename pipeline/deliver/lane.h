@@ -85,7 +85,7 @@ class Lane : private io::Timer {
                 const engine::smtp::ReplyView& reply);
   std::unique_ptr<engine::message::ComposedMessage> TakeMessage();
   void ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> message);
-  void OnSessionReady(Session* session);
+  void OnSessionReady();
   void OnSessionIdle(Session* session);
   // The session's stream has ended and its jobs are settled or given back.
   void OnSessionEnded(Session* session, bool was_ready, std::string why);

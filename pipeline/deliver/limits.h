@@ -19,9 +19,6 @@ inline constexpr uint32_t kConnectingMax = 1024;
 // slot more because a message's memory is free only when our send of it is over.
 inline constexpr uint32_t kTransactionSlots = 3;
 
-// Pieces handed to one gather-send.
-inline constexpr size_t kSendPieces = 64;
-
 // Tries of one recipient that cost no attempt (reused session closed, 421, too many recipients).
 inline constexpr uint32_t kFreeRetriesMax = 20;
 

@@ -43,7 +43,7 @@ void Session::OnData(std::span<const char> bytes) {
   client_.Receive(bytes);
   if (!was_ready_ && client_.ready()) {
     was_ready_ = true;
-    lane_->OnSessionReady(this);
+    lane_->OnSessionReady();
   }
   Pump();
 }
@@ -127,7 +127,7 @@ bool Session::AddNextJob(uint32_t slot_index) {
 
 void Session::SendOutput() {
   if (sending_ || !client_.has_output()) return;
-  std::array<iovec, kSendPieces> pieces;
+  std::array<iovec, io::Reactor::kMaxSendPieces> pieces;
   const size_t n = client_.TakeOutput(pieces);
   if (n == 0) return;
   sending_ = true;
