@@ -5,15 +5,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/secret_memory.h"
+
 namespace volley::engine {
 
 Secret::Secret(Secret&& other) noexcept
-    : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
+    : bytes_(std::exchange(other.bytes_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this == &other) return *this;
   Clear();
-  bytes_ = std::move(other.bytes_);
+  bytes_ = std::exchange(other.bytes_, nullptr);
   size_ = std::exchange(other.size_, 0);
   return *this;
 }
@@ -43,14 +45,14 @@ Secret Secret::Concat(std::initializer_list<std::string_view> parts) {
 
 Secret Secret::Sized(size_t size) {
   Secret secret;
-  if (size > 0) secret.bytes_ = std::make_unique<char[]>(size);
+  if (size > 0) secret.bytes_ = AllocateSecretBytes(size);
   secret.size_ = size;
   return secret;
 }
 
 void Secret::Clear() {
-  if (bytes_ != nullptr) OPENSSL_cleanse(bytes_.get(), size_);
-  bytes_.reset();
+  if (bytes_ != nullptr) FreeSecretBytes(bytes_, size_);
+  bytes_ = nullptr;
   size_ = 0;
 }
 

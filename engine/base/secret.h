@@ -1,9 +1,10 @@
 // Secret: a password, a token or a key, and every string that holds one on its way out. It never
 // prints: streaming it does not compile, fmt writes "(secret)", and only reveal() gives the bytes.
-// Its memory is its own, is never moved by growing, and is overwritten before it is freed.
+// Its memory is its own, is left out of core dumps (secret_memory.h), is never moved by growing,
+// and is overwritten before it is freed.
 //
 // What it cannot do: clear the copies other code makes of reveal() (a TLS library's record, the
-// kernel's socket buffer, a core dump of the moment).
+// kernel's socket buffer).
 //
 // Threading: as any value. Lifetime: a view from reveal() lives until the secret is moved from,
 // assigned to, cleared or destroyed. Errors: Make() and Take() refuse what is over kBytesMax.
@@ -13,7 +14,6 @@
 #include <cstddef>
 #include <initializer_list>
 #include <iosfwd>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -47,14 +47,14 @@ class Secret {
   static Secret Sized(size_t size);
   Secret Clone() const { return Concat({reveal()}); }
 
-  std::string_view reveal() const { return {bytes_.get(), size_}; }
-  char* bytes() { return bytes_.get(); }
+  std::string_view reveal() const { return {bytes_, size_}; }
+  char* bytes() { return bytes_; }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   void Clear();
 
  private:
-  std::unique_ptr<char[]> bytes_;
+  char* bytes_ = nullptr;  // null when size_ is 0
   size_t size_ = 0;
 };
 

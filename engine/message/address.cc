@@ -172,18 +172,6 @@ absl::Status DomainError(std::string_view text, std::string_view wrong) {
   return Bad("the domain is not valid");
 }
 
-// IDNA 2008, non-transitional: "ß" stays itself and does not become "ss".
-absl::StatusOr<std::string> ToALabels(std::string_view text) {
-  const std::string input(text);
-  char* raw = nullptr;
-  const int rc = idn2_to_ascii_8z(input.c_str(), &raw, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-  const std::unique_ptr<char, void (*)(void*)> output(raw, idn2_free);
-  if (rc != IDN2_OK) {
-    return Bad(fmt::format("the domain is no valid international name: {}", idn2_strerror(rc)));
-  }
-  return std::string(output.get());
-}
-
 bool IsAddressLiteral(std::string_view inside) {
   char text[64];
   if (inside.size() >= sizeof(text)) return false;
@@ -333,6 +321,17 @@ absl::Status CheckMailboxText(std::string_view text) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ToALabels(std::string_view text) {
+  const std::string input(text);
+  char* raw = nullptr;
+  const int rc = idn2_to_ascii_8z(input.c_str(), &raw, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+  const std::unique_ptr<char, void (*)(void*)> output(raw, idn2_free);
+  if (rc != IDN2_OK) {
+    return Bad(fmt::format("the domain is no valid international name: {}", idn2_strerror(rc)));
+  }
+  return std::string(output.get());
+}
 
 absl::StatusOr<AddressInfo> AppendCanonicalAddress(std::string_view text,
                                                    const AddressOptions& options,

@@ -31,6 +31,10 @@ struct AddressInfo {
 absl::StatusOr<AddressInfo> AppendCanonicalAddress(std::string_view text,
                                                    const AddressOptions& options, std::string* out);
 
+// A domain in A-labels (IDNA 2008, non-transitional: "ß" stays itself and does not become "ss").
+// InvalidArgument says why it has none. A domain that is ASCII is not checked further.
+absl::StatusOr<std::string> ToALabels(std::string_view domain);
+
 // One mailbox of a header: `Ann Example <ann@example.org>`, `"Example, Ann" <ann@…>`, `ann@…`.
 // Refuses a list of mailboxes, control characters and invalid UTF-8. The address may have a
 // one-label domain or an address literal: it is the sender's own. Not on a hot path.

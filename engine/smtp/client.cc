@@ -87,6 +87,7 @@ void Client::Impl::Receive(std::span<const char> bytes) {
 // shift every later one by a command, and make a delivery of a refusal.
 void Client::Impl::HandleReply(const ReplyView& reply) {
   if (due_.empty() || due_.front().text_end > output_.text_taken()) return OnUnsolicited(reply);
+  if (state_ == State::kOpening) TellOpeningReply(reply);
   if (reply.code.value() == kServiceClosingCode && due_.front().kind != CommandKind::kQuit) {
     return OnServiceClosing(reply);
   }
@@ -126,6 +127,12 @@ void Client::Impl::Dispatch(const DueReply& due, const ReplyView& reply) {
       break;  // never sent
   }
   Require(false, "a reply is due to a command that is never sent");
+}
+
+void Client::Impl::TellOpeningReply(const ReplyView& reply) {
+  ReplyView told = reply;
+  if (RepeatsSecret(reply.text)) told.text = kWordsHidden;
+  observer_->OnOpeningReply(due_.front().kind, told);
 }
 
 void Client::Impl::OnUnsolicited(const ReplyView& reply) {

@@ -135,6 +135,12 @@ class ClientObserver {
   virtual void OnVerdict(const Verdict& verdict) = 0;
   // Every recipient of `tag` has its verdict and the client will not touch its content again.
   virtual void OnTransactionEnd(uint64_t tag) = 0;
+  // A reply to the greeting, EHLO, STARTTLS or AUTH, before it is acted on: for whoever shows how a
+  // session opens. Words that repeat the login are replaced.
+  virtual void OnOpeningReply(CommandKind command, const ReplyView& reply) {
+    (void)command;
+    (void)reply;
+  }
 };
 
 enum class CloseReason : uint8_t {

@@ -267,8 +267,7 @@ std::string Client::Impl::ForPeople(CommandKind kind, const ReplyView& reply) co
     command.append(" ").append(sasl::MechanismName(*auth_mechanism_));
   }
   const bool hide = RepeatsSecret(reply.text);
-  return Describe(command, reply,
-                  hide ? "(the server's words repeat the login and are not shown)" : reply.text);
+  return Describe(command, reply, hide ? kWordsHidden : reply.text);
 }
 
 void Client::Impl::ForgetSecrets() {

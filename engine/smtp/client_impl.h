@@ -32,6 +32,9 @@
 
 namespace volley::engine::smtp {
 
+inline constexpr std::string_view kWordsHidden =
+    "(the server's words repeat the login and are not shown)";
+
 // A reply that is due, or several in a row of the same kind.
 struct DueReply {
   uint64_t text_end = 0;  // text position of the command's end: not due before that was taken
@@ -161,6 +164,7 @@ class Client::Impl {
   void Dispatch(const DueReply& due, const ReplyView& reply);
   void OnUnsolicited(const ReplyView& reply);
   void OnServiceClosing(const ReplyView& reply);
+  void TellOpeningReply(const ReplyView& reply);
   void OnGreeting(const ReplyView& reply);
   void OnHello(CommandKind kind, const ReplyView& reply);
   void OnRset(const ReplyView& reply);

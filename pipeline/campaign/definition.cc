@@ -3,14 +3,16 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <sstream>
 
 #include "engine/base/nearest_name.h"
+#include "pipeline/campaign/relay_table.h"
+#include "pipeline/campaign/toml_reader.h"
 
 namespace volley::pipeline {
 namespace {
@@ -18,55 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uintmax_t kMaxCampaignFileBytes = 1 << 20;  // a hand-written file is a few KB
 constexpr uintmax_t kMaxTemplateBytes = 16 << 20;     // larger mails are refused everywhere
-
-// Where in which file an error is, for every message of this loader.
-struct Place {
-  std::string file;
-  absl::Status At(const toml::node& node, std::string_view what) const {
-    return absl::InvalidArgumentError(
-        fmt::format("{}:{}: {}", file, node.source().begin.line, what));
-  }
-};
-
-using Setter = std::function<absl::Status(const toml::node&)>;
-struct KeySpec {
-  std::string name;
-  Setter set;
-};
-
-Setter String(const Place& place, std::string name, std::string* target) {
-  return [&place, name, target](const toml::node& node) -> absl::Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return place.At(node, fmt::format("\"{}\" must be a string in quotes", name));
-    *target = *value;
-    return absl::OkStatus();
-  };
-}
-
-// A path: relative ones are relative to the campaign file.
-Setter Path(const Place& place, std::string name, std::string* target) {
-  return [&place, name, target](const toml::node& node) -> absl::Status {
-    if (absl::Status s = String(place, name, target)(node); !s.ok()) return s;
-    if (target->empty()) return place.At(node, fmt::format("\"{}\" is an empty path", name));
-    if (*target != "-" && fs::path(*target).is_relative()) {
-      *target = (fs::path(place.file).parent_path() / *target).string();
-    }
-    return absl::OkStatus();
-  };
-}
-
-Setter Count(const Place& place, std::string name, uint32_t min, uint32_t max,
-             std::optional<uint32_t>* target) {
-  return [&place, name, min, max, target](const toml::node& node) -> absl::Status {
-    const auto value = node.value_exact<int64_t>();
-    if (!value || *value < min || *value > max) {
-      return place.At(node,
-                      fmt::format("\"{}\" must be a whole number from {} to {}", name, min, max));
-    }
-    *target = static_cast<uint32_t>(*value);
-    return absl::OkStatus();
-  };
-}
 
 Setter Kind(const Place& place, std::string* target) {
   return [&place, target](const toml::node& node) -> absl::Status {
@@ -93,25 +46,6 @@ Setter Headers(const Place& place, std::vector<std::pair<std::string, std::strin
   };
 }
 
-absl::Status ReadTable(const Place& place, const toml::table& table, std::string_view title,
-                       std::span<const KeySpec> keys) {
-  for (const auto& [key, node] : table) {
-    const KeySpec* spec = nullptr;
-    for (const KeySpec& candidate : keys) {
-      if (candidate.name == key.str()) spec = &candidate;
-    }
-    if (spec == nullptr) {
-      std::vector<std::string> known;
-      for (const KeySpec& candidate : keys) known.push_back(candidate.name);
-      return place.At(node,
-                      fmt::format("unknown key \"{}\" in [{}]{}; known keys: {}", key.str(), title,
-                                  engine::DidYouMean(key.str(), known), fmt::join(known, ", ")));
-    }
-    if (absl::Status s = spec->set(node); !s.ok()) return s;
-  }
-  return absl::OkStatus();
-}
-
 struct TableSpec {
   std::string title;
   std::vector<KeySpec> keys;
@@ -131,9 +65,6 @@ std::vector<TableSpec> Tables(const Place& place, CampaignDefinition* d) {
                      {"address_column", String(place, "address_column", &d->address_column)},
                      {"kind", Kind(place, &d->kind)},
                      {"headers", Headers(place, &d->headers)}}});
-  tables.push_back(
-      {"relay",
-       {{"via", String(place, "via", &d->via)}, {"helo", String(place, "helo", &d->helo)}}});
   tables.push_back(
       {"limits",
        {{"connections", Count(place, "connections", 1, kMaxConnections, &d->connections)},
@@ -201,9 +132,13 @@ absl::StatusOr<CampaignDefinition> Load(const std::string& path, FrozenFacts* fa
   const Place place{path};
   std::vector<TableSpec> tables = Tables(place, &definition);
   if (facts != nullptr) tables.push_back(FrozenTable(place, facts));
-  std::vector<std::string> titles;
+  std::vector<std::string> titles = {"relay"};
   for (const TableSpec& t : tables) titles.push_back(t.title);
   for (const auto& [key, node] : *root) {
+    if (key.str() == "relay") {
+      if (absl::Status s = ReadRelays(place, node, &definition.relays); !s.ok()) return s;
+      continue;
+    }
     const TableSpec* spec = nullptr;
     for (const TableSpec& t : tables) {
       if (t.title == key.str()) spec = &t;
@@ -248,7 +183,7 @@ absl::StatusOr<CampaignDefinition> LoadFrozenCampaignFile(const std::string& pat
 }
 
 std::string FormatCampaignFile(const CampaignDefinition& d, const FrozenFacts& facts) {
-  toml::table campaign, relay, limits, headers;
+  toml::table campaign, limits, headers;
   Put(&campaign, "name", d.name);
   Put(&campaign, "from", d.from);
   Put(&campaign, "reply_to", d.reply_to);
@@ -261,8 +196,6 @@ std::string FormatCampaignFile(const CampaignDefinition& d, const FrozenFacts& f
   Put(&campaign, "kind", d.kind);
   for (const auto& [name, value] : d.headers) headers.insert_or_assign(name, value);
   if (!headers.empty()) campaign.insert_or_assign("headers", headers);
-  Put(&relay, "via", d.via);
-  Put(&relay, "helo", d.helo);
   if (d.connections) limits.insert_or_assign("connections", int64_t{*d.connections});
   if (d.messages_per_connection) {
     limits.insert_or_assign("messages_per_connection", int64_t{*d.messages_per_connection});
@@ -272,30 +205,26 @@ std::string FormatCampaignFile(const CampaignDefinition& d, const FrozenFacts& f
                            {"date", facts.date_rfc3339},
                            {"boundary_seed", static_cast<int64_t>(facts.boundary_seed)}};
   std::ostringstream out;
-  out << toml::table{
-      {"campaign", campaign}, {"relay", relay}, {"limits", limits}, {"frozen", frozen}};
+  toml::table file{{"campaign", campaign}, {"limits", limits}, {"frozen", frozen}};
+  if (!d.relays.empty()) file.insert_or_assign("relay", FormatRelays(d.relays));
+  out << file;
   return "# Made by volley: what was asked for when this campaign began. Not to be edited.\n" +
          out.str() + "\n";
 }
 
 CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over) {
   CampaignDefinition d = base;
-  constexpr std::string CampaignDefinition::*kStrings[] = {&CampaignDefinition::name,
-                                                           &CampaignDefinition::from,
-                                                           &CampaignDefinition::reply_to,
-                                                           &CampaignDefinition::to_name,
-                                                           &CampaignDefinition::subject,
-                                                           &CampaignDefinition::text_path,
-                                                           &CampaignDefinition::html_path,
-                                                           &CampaignDefinition::recipients_path,
-                                                           &CampaignDefinition::address_column,
-                                                           &CampaignDefinition::kind,
-                                                           &CampaignDefinition::via,
-                                                           &CampaignDefinition::helo};
+  constexpr std::string CampaignDefinition::*kStrings[] = {
+      &CampaignDefinition::name,           &CampaignDefinition::from,
+      &CampaignDefinition::reply_to,       &CampaignDefinition::to_name,
+      &CampaignDefinition::subject,        &CampaignDefinition::text_path,
+      &CampaignDefinition::html_path,      &CampaignDefinition::recipients_path,
+      &CampaignDefinition::address_column, &CampaignDefinition::kind};
   for (auto field : kStrings) {
     if (!(over.*field).empty()) d.*field = over.*field;
   }
   d.headers.insert(d.headers.end(), over.headers.begin(), over.headers.end());
+  if (!over.relays.empty()) d.relays = over.relays;
   if (over.connections) d.connections = over.connections;
   if (over.messages_per_connection) d.messages_per_connection = over.messages_per_connection;
   return d;
@@ -315,7 +244,11 @@ absl::Status CheckDefinition(const CampaignDefinition& d, bool to_send) {
   if (d.recipients_path.empty()) {
     return missing("recipient list", "campaign", "recipients", "--to");
   }
-  if (to_send && d.via.empty()) return missing("relay", "relay", "via", "--via smtp://host:port");
+  if (!to_send) return ParseCampaignKind(d.kind).status();
+  if (d.relays.empty() ||
+      std::any_of(d.relays.begin(), d.relays.end(), [](const auto& r) { return r.via.empty(); })) {
+    return missing("relay", "relay", "via", "--via smtp://host:port");
+  }
   return ParseCampaignKind(d.kind).status();
 }
 

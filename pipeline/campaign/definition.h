@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/message/composer.h"
+#include "pipeline/route/relay.h"
 
 namespace volley::pipeline {
 
@@ -36,8 +37,7 @@ struct CampaignDefinition {
   std::string kind;                                          // "bulk" (default) or "transactional"
   std::vector<std::pair<std::string, std::string>> headers;  // values are Mustache
 
-  std::string via;   // relay URL
-  std::string helo;  // name for EHLO; empty: found out
+  std::vector<RelayDefinition> relays;
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below
@@ -66,7 +66,7 @@ absl::StatusOr<CampaignDefinition> LoadFrozenCampaignFile(const std::string& pat
 // The text of such a copy.
 std::string FormatCampaignFile(const CampaignDefinition& definition, const FrozenFacts& facts);
 
-// Every field of `over` that was given replaces the one in `base`.
+// Every field of `over` that was given replaces the one in `base`; relays all together.
 CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over);
 
 // All that must be there before any file is read: from, subject, a template, a list, and to send

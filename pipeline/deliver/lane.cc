@@ -5,10 +5,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/sasl/reply.h"
 #include "io/base/check.h"
 #include "pipeline/deliver/session.h"
 
 namespace volley::pipeline {
+
+using engine::sasl::AuthFailure;
+using engine::smtp::TlsPolicy;
 
 Lane::Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Settler* settler,
            LaneEvents* events, LaneOptions options)
@@ -18,13 +22,22 @@ Lane::Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Se
       settler_(settler),
       events_(events),
       options_(std::move(options)),
-      connections_now_(options_.connections_max) {
-  VOLLEY_CHECK(!options_.endpoints.empty() && options_.connections_max > 0);
+      connections_now_(options_.connections_max),
+      ever_ready_(options_.proven) {
+  VOLLEY_CHECK(!options_.relay.endpoints.empty() && options_.connections_max > 0);
+  client_options_ = MakeClientOptions(options_.relay, options_.relay.endpoints[0]);
+  client_options_.scram_keys = &scram_keys_;
+  if (options_.relay.tls_config != nullptr) {
+    tls_context_ = std::make_unique<io::TlsClientContext>(options_.relay.tls_config);
+  }
 }
 
 Lane::~Lane() { VOLLEY_CHECK(open_ == 0); }
 
-void Lane::Start() { OpenOne(); }
+void Lane::Start() {
+  SetUsable();
+  OpenOne();
+}
 
 void Lane::OnJobs() {
   if (done_) return;
@@ -36,34 +49,34 @@ void Lane::OnJobs() {
 void Lane::Drain() {
   draining_ = true;
   reactor_->CancelTimer(this);
-  for (const auto& session : sessions_) session->CloseUnlessReady();
+  CloseUnready();
+  SetUsable();
   OnJobs();
 }
 
-bool Lane::TakeJob(Job* job) {
-  if (draining_) return false;
-  if (!given_back_.empty()) {
-    *job = given_back_.front();
-    given_back_.pop_front();
-  } else if (!source_->TakeJob(job)) {
-    return false;
-  }
-  ++in_flight_;
-  return true;
-}
+// --- Jobs ---
 
-bool Lane::no_more_jobs() const {
-  return draining_ || (given_back_.empty() && source_->exhausted());
-}
+bool Lane::TakeJob(Job* job) { return !takes_no_jobs() && source_->TakeJob(job); }
 
 void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
                     const engine::smtp::ReplyView& reply) {
-  --in_flight_;
   Job again = job;
   if (++again.free_retries > kFreeRetriesMax) {
-    return settler_->Settle(job, Outcome::kDeferred, command, reply);
+    return Settle(job, Outcome::kDeferred, command, reply);
   }
-  given_back_.push_back(again);
+  source_->GiveBack(again);
+}
+
+void Lane::Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
+                  const engine::smtp::ReplyView& reply) {
+  settler_->Settle(job, outcome, command, reply);
+  source_->OnSettled(outcome);
+}
+
+void Lane::Delivered() {
+  settler_->Delivered();
+  ++stats_.delivered;
+  source_->OnSettled(Outcome::kDelivered);
 }
 
 std::unique_ptr<engine::message::ComposedMessage> Lane::TakeMessage() {
@@ -77,16 +90,27 @@ void Lane::ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> messa
   messages_.push_back(std::move(message));
 }
 
-void Lane::OnSessionReady() {
+// --- Sessions ---
+
+void Lane::OnSessionTls(const io::TlsInfo& info) {
+  ++stats_.handshakes;
+  stats_.resumed += info.resumed;
+  if (!info.resumed || !stats_.tls) stats_.tls = info;
+}
+
+void Lane::OnSessionReady(const engine::smtp::Client& client) {
   --connecting_;
   connecting_now_ = std::min(connecting_now_ + 1, kConnectingMax);
   failures_in_row_ = 0;
   failing_since_ = io::MonoTime::Infinite();
-  if (!backing_off_) connections_now_ = options_.connections_max;
-  if (!ever_ready_) {
-    ever_ready_ = true;
-    events_->OnLaneReady();
-  }
+  ++stats_.sessions;
+  if (client.authenticated()) stats_.auth = client.auth_mechanism();
+  if (hold_ == Hold::kCredentials) EndHold();
+  if (hold_ == Hold::kNone) connections_now_ = options_.connections_max;
+  const bool first = stats_.sessions == 1;
+  ever_ready_ = true;
+  SetUsable();
+  if (first) events_->OnLaneReady();
   OpenSessions();
 }
 
@@ -99,66 +123,14 @@ void Lane::PumpIdle() {
   for (Session* session : idle) session->Pump();
 }
 
-void Lane::OnSessionEnded(Session* session, bool was_ready, std::string why) {
-  SetOpen(open_ - 1);
-  std::erase(idle_, session);
-  free_.push_back(session);
-  if (!was_ready) {
-    --connecting_;
-    connecting_now_ = std::max(connecting_now_ / 2, 1u);
-    ++failures_in_row_;
-    const bool every_address_tried = failures_in_row_ % options_.endpoints.size() == 0;
-    if (!ever_ready_) {
-      if (!every_address_tried && !draining_) return OpenOne();
-      if (!draining_ && !failed_) {
-        failed_ = true;
-        events_->OnLaneFailed(std::move(why));
-      }
-    } else if (every_address_tried && !draining_) {
-      BackOff(why);
-    }
-  }
-  PumpIdle();
-  OpenSessions();
-  FinishIfDone();
-}
-
-// The peer takes no more connections for now: keep those we have, and ask again later.
-void Lane::BackOff(const std::string& why) {
-  connections_now_ = std::max<uint32_t>(1, open_ - connecting_);
-  if (failing_since_.is_infinite()) failing_since_ = reactor_->Now();
-  if (open_ == 0 && reactor_->Now() - failing_since_ >= kGiveUpAfter) return GiveUp(why);
-  if (backing_off_) return;
-  const size_t doublings = std::min<size_t>(failures_in_row_ / options_.endpoints.size(), 7);
-  const absl::Duration wait =
-      std::min(kBackOffMax, kBackOffMin * static_cast<double>(uint64_t{1} << doublings) / 2);
-  backing_off_ = true;
-  reactor_->SetTimer(this, reactor_->Now() + wait);
-  events_->OnLaneNotice(fmt::format("{}: {}; {} open, trying again in {} s", options_.peer_name,
-                                    why, open_,
-                                    absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1)))));
-}
-
-void Lane::OnTimer() {
-  backing_off_ = false;
-  connections_now_ = options_.connections_max;
-  OpenSessions();
-}
-
-// The peer has been gone for long: the rest cannot be sent now.
-void Lane::GiveUp(const std::string& why) {
-  events_->OnLaneNotice(fmt::format("{}: {}; giving up", options_.peer_name, why));
-  Job job;
-  while (TakeJob(&job)) {
-    --in_flight_;
-    settler_->Settle(job, Outcome::kDeferred, engine::smtp::CommandKind::kGreeting, {{}, {}, why});
-  }
+void Lane::CloseUnready() {
+  for (const auto& session : sessions_) session->CloseUnlessReady();
 }
 
 void Lane::OpenSessions() {
-  if (draining_ || !ever_ready_ || backing_off_) return;
+  if (takes_no_jobs() || !ever_ready_ || hold_ != Hold::kNone) return;
   // Each session not ready yet, or idle, will take one of the waiting jobs.
-  size_t wanted = work_waiting();
+  size_t wanted = source_->jobs_waiting();
   wanted -= std::min<size_t>(wanted, connecting_ + idle_.size());
   while (wanted > 0 && open_ < connections_now_ && connecting_ < connecting_now_) {
     OpenOne();
@@ -175,7 +147,8 @@ void Lane::OpenOne() {
   free_.pop_back();
   SetOpen(open_ + 1);
   ++connecting_;
-  session->Open(options_.endpoints[next_endpoint_++ % options_.endpoints.size()]);
+  const auto& endpoints = options_.relay.endpoints;
+  session->Open(endpoints[next_endpoint_++ % endpoints.size()]);
 }
 
 void Lane::SetOpen(uint32_t open) {
@@ -183,11 +156,171 @@ void Lane::SetOpen(uint32_t open) {
   events_->OnSessionsOpen(open);
 }
 
+// --- When the peer does not want us ---
+
+void Lane::OnSessionEnded(Session* session, SessionEnd end) {
+  SetOpen(open_ - 1);
+  std::erase(idle_, session);
+  free_.push_back(session);
+  if (!end.was_ready) {
+    --connecting_;
+    if (!takes_no_jobs()) OnNeverReady(end);
+  }
+  SetUsable();
+  PumpIdle();
+  OpenSessions();
+  FinishIfDone();
+}
+
+void Lane::OnNeverReady(const SessionEnd& end) {
+  connecting_now_ = std::max(connecting_now_ / 2, 1u);
+  if (end.tls_failed && client_options_.tls == TlsPolicy::kOpportunistic &&
+      stats_.handshakes == 0) {
+    return GiveUpTls(end.why);
+  }
+  if (end.auth_failure != AuthFailure::kNone && !engine::sasl::IsTemporary(end.auth_failure)) {
+    return HoldForCredentials(end);
+  }
+  if (hold_ == Hold::kCredentials) return;  // its own timer goes on
+  ++failures_in_row_;
+  const bool every_address_tried = failures_in_row_ % options_.relay.endpoints.size() == 0;
+  if (ever_ready_) {
+    if (every_address_tried) BackOff(end.why);
+  } else if (every_address_tried) {
+    Fail(end.why);
+  } else {
+    OpenOne();
+  }
+}
+
+// RFC 7435: where encryption is a bonus, mail goes without it rather than not at all.
+void Lane::GiveUpTls(const std::string& why) {
+  client_options_.tls = TlsPolicy::kOff;
+  events_->OnLaneNotice(Notice(fmt::format("going on without TLS: {}", why)));
+  if (!ever_ready_) OpenOne();
+}
+
+// The peer takes no more connections for now: keep those we have, and ask again later.
+void Lane::BackOff(const std::string& why) {
+  connections_now_ = std::max<uint32_t>(1, ready());
+  if (failing_since_.is_infinite()) failing_since_ = reactor_->Now();
+  if (open_ == 0 && reactor_->Now() - failing_since_ >= kGiveUpAfter) return GiveUp(why);
+  if (hold_ != Hold::kNone) return;
+  const size_t doublings = std::min<size_t>(failures_in_row_ / options_.relay.endpoints.size(), 7);
+  const absl::Duration wait =
+      std::min(kBackOffMax, kBackOffMin * static_cast<double>(uint64_t{1} << doublings) / 2);
+  hold_ = Hold::kBackOff;
+  reactor_->SetTimer(this, reactor_->Now() + wait);
+  events_->OnLaneNotice(
+      Notice(fmt::format("{}; {} open, trying again in {} s", why, open_,
+                         absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))))));
+}
+
+void Lane::OnTimer() {
+  if (hold_ == Hold::kCredentials) return PollCredentials();
+  EndHold();
+  OpenSessions();
+}
+
+void Lane::EndHold() {
+  hold_ = Hold::kNone;
+  reactor_->CancelTimer(this);
+  connections_now_ = options_.connections_max;
+  refusal_.clear();
+  probes_ = 0;
+  SetUsable();
+}
+
+// --- Credentials ---
+
+// Sessions that would try the same are stopped first: a server counts wrong log-ins. Those that
+// are logged in go on.
+void Lane::HoldForCredentials(const SessionEnd& end) {
+  if (hold_ != Hold::kCredentials) {
+    probes_ = 0;
+    tried_new_ = false;
+  }
+  hold_ = Hold::kCredentials;
+  refused_version_ = end.credentials_version;
+  CloseUnready();
+  if (probes_ == std::size(kCredentialProbes)) return GiveUp(end.why);
+  next_probe_ = reactor_->Now() + kCredentialProbes[probes_];
+  if (options_.relay.credentials != nullptr) options_.relay.credentials->Refused(refused_version_);
+  if (ever_ready_ && refusal_ != end.why) {
+    events_->OnLaneNotice(
+        Notice(fmt::format("{} Waiting for other credentials; {} open", end.why, ready())));
+  }
+  refusal_ = end.why;
+  PollCredentials();
+}
+
+void Lane::PollCredentials() {
+  using Renewal = CredentialKeeper::Renewal;
+  if (takes_no_jobs()) return;
+  reactor_->SetTimer(this, reactor_->Now() + kCredentialPoll);
+  if (connecting_ > 0) return;  // one at a time
+  const CredentialKeeper& keeper = *options_.relay.credentials;
+  const Renewal renewal = keeper.renewal(refused_version_);
+  if (!tried_new_ && keeper.current()->version != refused_version_) {
+    tried_new_ = true;
+    OpenOne();
+  } else if (renewal == Renewal::kPending) {
+    return;
+  } else if (!ever_ready_) {
+    Fail(renewal == Renewal::kFailed ? fmt::format("{} ({})", refusal_, keeper.renewal_error())
+                                     : refusal_);
+  } else if (reactor_->Now() >= next_probe_) {
+    ++probes_;
+    next_probe_ = reactor_->Now() + kCredentialProbes[0];  // should it end for another reason
+    OpenOne();
+  }
+}
+
+void Lane::OnAuthRequired(std::string_view reply) {
+  if (takes_no_jobs()) return;
+  GiveUp(options_.relay.credentials != nullptr
+             ? fmt::format("the server takes no mail in this session: 530 {}", reply)
+             : fmt::format("the server wants a log-in before it takes mail (530 {}): give user and "
+                           "password_file (--user, --password-file), or a token",
+                           reply));
+}
+
+// --- The end ---
+
+void Lane::Fail(std::string why) {
+  finished_ = true;
+  reactor_->CancelTimer(this);
+  CloseUnready();
+  SetUsable();
+  events_->OnLaneFailed(std::move(why));
+}
+
+// The peer has been gone for long, or will not have us: the rest cannot be sent here.
+void Lane::GiveUp(const std::string& why) {
+  finished_ = true;
+  reactor_->CancelTimer(this);
+  CloseUnready();
+  SetUsable();
+  events_->OnLaneGaveUp(why);
+}
+
+void Lane::SetUsable() {
+  const bool usable = !takes_no_jobs() && ever_ready_ && (ready() > 0 || hold_ == Hold::kNone);
+  if (usable == usable_) return;
+  usable_ = usable;
+  events_->OnLaneUsable(usable);
+}
+
 void Lane::FinishIfDone() {
-  if (done_ || open_ > 0 || in_flight_ > 0 || !no_more_jobs()) return;
+  if (done_ || open_ > 0) return;
+  if (!takes_no_jobs() && !source_->all_settled()) return;
   done_ = true;
   reactor_->CancelTimer(this);
   events_->OnLaneDone();
+}
+
+std::string Lane::Notice(std::string_view what) const {
+  return fmt::format("{}: {}", options_.relay.name, what);
 }
 
 }  // namespace volley::pipeline

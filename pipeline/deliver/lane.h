@@ -1,9 +1,15 @@
 // Lane: the queue and the session pool of one (source, provider) pair in one shard; for now there
-// is one lane a shard, to the campaign's relay.
+// is one lane a relay.
 //
 // It opens sessions while there is work (one at first, the rest when that one is ready), gives each
-// session its next job, takes back jobs whose session failed them through no fault of the
-// recipient, and backs off when the peer does not take connections.
+// session its next job, gives back jobs whose session failed them through no fault of the
+// recipient, and holds back when the peer does not take connections or credentials:
+//
+//   not ready at all     nothing is tried again: OnLaneFailed
+//   refused connections  those that are open go on; asked again after a growing wait
+//   refused credentials  the secret is read again or the token renewed; one session tries what is
+//                        new. What is not new is tried only where it has been good before, four
+//                        times at growing intervals, as a server may err; then OnLaneGaveUp
 //
 // Threading: the shard's thread. Lifetime: outlives its sessions; the reactor, job source, settler
 // and campaign outlive the lane. Errors: what a peer does is an outcome or a LaneEvents call.
@@ -11,31 +17,39 @@
 #define VOLLEY_PIPELINE_DELIVER_LANE_H_
 
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "engine/message/composer.h"
+#include "engine/sasl/scram.h"
 #include "engine/smtp/client.h"
-#include "io/net/endpoint.h"
 #include "io/reactor/reactor.h"
+#include "io/tls/tls_context.h"
+#include "io/tls/tls_info.h"
 #include "pipeline/campaign/campaign.h"
 #include "pipeline/deliver/limits.h"
+#include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
 
 namespace volley::pipeline {
 
 class Session;
+struct SessionEnd;
 
-// Where jobs come from. (Permits of the throttle will be asked for here, before a job is taken.)
+// Where a lane's jobs come from. (Permits of the throttle will be asked for here, before a job is
+// taken.) Every job taken is either given back or settled.
 class JobSource {
  public:
   virtual ~JobSource() = default;
   virtual bool TakeJob(Job* job) = 0;  // false: none right now
+  virtual void GiveBack(const Job& job) = 0;
+  virtual void OnSettled(Outcome outcome) = 0;
   virtual size_t jobs_waiting() const = 0;
-  virtual bool exhausted() const = 0;  // none now and none will come
+  virtual bool exhausted() const = 0;    // none now, and none will come but by GiveBack
+  virtual bool all_settled() const = 0;  // exhausted, and none is in flight in any lane
 };
 
 class LaneEvents {
@@ -45,6 +59,9 @@ class LaneEvents {
   virtual void OnLaneReady() = 0;
   // No session has ever been ready, and every address of the peer was tried. `why` is for people.
   virtual void OnLaneFailed(std::string why) = 0;
+  // The lane was ready once and is of no use any more: it takes no jobs from now on.
+  virtual void OnLaneGaveUp(std::string why) = 0;
+  virtual void OnLaneUsable(bool usable) = 0;  // usable() has changed
   virtual void OnSessionsOpen(uint32_t open) = 0;
   // Something a person watching should know (connections refused for now, backing off).
   virtual void OnLaneNotice(std::string notice) = 0;
@@ -53,12 +70,22 @@ class LaneEvents {
 };
 
 struct LaneOptions {
-  std::vector<io::Endpoint> endpoints;  // in order of preference; not empty
-  std::string peer_name;                // for messages: the relay's URL
-  engine::smtp::ClientOptions client;
+  Relay relay;  // resolved
   uint32_t connections_max = 1;
   uint32_t messages_per_connection = 0;  // 0: no limit
   absl::Duration connect_timeout = absl::Seconds(30);
+  // Another shard's lane to this relay is ready: what fails here is tried again.
+  bool proven = false;
+};
+
+// What a lane's connections were like, for the summary.
+struct LaneStats {
+  uint64_t delivered = 0;
+  uint64_t sessions = 0;           // that became ready
+  uint64_t handshakes = 0;         // of TLS
+  uint64_t resumed = 0;            // of these, by a ticket
+  std::optional<io::TlsInfo> tls;  // of the newest TLS session
+  std::optional<engine::sasl::Mechanism> auth;
 };
 
 class Lane : private io::Timer {
@@ -74,31 +101,53 @@ class Lane : private io::Timer {
   // Takes no more jobs; what is in flight is finished, then OnLaneDone.
   void Drain();
 
+  // Mail goes out or could: sessions are ready, or can be opened.
+  bool usable() const { return usable_; }
+  const Relay& relay() const { return options_.relay; }
+  const LaneStats& stats() const { return stats_; }
+
  private:
   friend class Session;
+  enum class Hold : uint8_t { kNone, kBackOff, kCredentials };
 
   // --- for sessions ---
   bool TakeJob(Job* job);
-  bool no_more_jobs() const;
+  bool no_more_jobs() const { return draining_ || finished_ || source_->exhausted(); }
+  bool takes_no_jobs() const { return draining_ || finished_; }
   // A try that says nothing about the recipient. Deferred when it happens too often.
   void GiveBack(const Job& job, engine::smtp::CommandKind command,
                 const engine::smtp::ReplyView& reply);
+  void Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
+              const engine::smtp::ReplyView& reply);
+  void Delivered();
   std::unique_ptr<engine::message::ComposedMessage> TakeMessage();
   void ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> message);
-  void OnSessionReady();
+  void OnSessionTls(const io::TlsInfo& info);
+  void OnSessionReady(const engine::smtp::Client& client);
   void OnSessionIdle(Session* session);
+  // The peer wants a log-in and we have none to give: no other message will fare better.
+  void OnAuthRequired(std::string_view reply);
   // The session's stream has ended and its jobs are settled or given back.
-  void OnSessionEnded(Session* session, bool was_ready, std::string why);
+  void OnSessionEnded(Session* session, SessionEnd end);
 
-  void OnTimer() override;  // the back-off is over
+  void OnTimer() override;
   void OpenSessions();
   void OpenOne();
   void SetOpen(uint32_t open);
   void PumpIdle();
-  size_t work_waiting() const { return given_back_.size() + source_->jobs_waiting(); }
+  void CloseUnready();
+  void OnNeverReady(const SessionEnd& end);
+  void GiveUpTls(const std::string& why);
   void BackOff(const std::string& why);
+  void HoldForCredentials(const SessionEnd& end);
+  void PollCredentials();
+  void EndHold();
+  void Fail(std::string why);
   void GiveUp(const std::string& why);
+  void SetUsable();
   void FinishIfDone();
+  uint32_t ready() const { return open_ - connecting_; }
+  std::string Notice(std::string_view what) const;
 
   io::Reactor* const reactor_;
   const Campaign* const campaign_;
@@ -106,23 +155,31 @@ class Lane : private io::Timer {
   Settler* const settler_;
   LaneEvents* const events_;
   const LaneOptions options_;
+  engine::sasl::ScramKeyCache scram_keys_;
+  engine::smtp::ClientOptions client_options_;         // tls becomes kOff when GiveUpTls()
+  std::unique_ptr<io::TlsClientContext> tls_context_;  // null: no TLS
+  LaneStats stats_;
 
   std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused
   std::vector<Session*> free_, idle_;
   std::vector<std::unique_ptr<engine::message::ComposedMessage>> messages_;  // not in use
-  std::deque<Job> given_back_;  // at most what was in flight
-  RecipientRecord record_;      // reused for every compose
+  RecipientRecord record_;  // reused for every compose
 
   uint32_t open_ = 0;        // sessions with a stream
   uint32_t connecting_ = 0;  // of these, not ready yet
-  uint32_t in_flight_ = 0;   // jobs taken, not settled and not given back
   uint32_t connecting_now_ = kConnectingStart;
   uint32_t connections_now_;  // falls when the peer refuses more, rises again with time
   size_t next_endpoint_ = 0;
   size_t failures_in_row_ = 0;
   io::MonoTime failing_since_ = io::MonoTime::Infinite();
-  bool ever_ready_ = false, failed_ = false, draining_ = false, done_ = false;
-  bool backing_off_ = false;
+  Hold hold_ = Hold::kNone;
+  uint64_t refused_version_ = 0;  // of the credentials, while kCredentials
+  bool tried_new_ = false;        // since the first refusal, with other credentials
+  size_t probes_ = 0;             // since then, with whatever there was
+  io::MonoTime next_probe_;
+  std::string refusal_;  // what the server said
+  bool ever_ready_ = false, draining_ = false, done_ = false, usable_ = false;
+  bool finished_ = false;  // failed or given up
 };
 
 }  // namespace volley::pipeline

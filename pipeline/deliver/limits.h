@@ -22,11 +22,28 @@ inline constexpr uint32_t kTransactionSlots = 3;
 // Tries of one recipient that cost no attempt (reused session closed, 421, too many recipients).
 inline constexpr uint32_t kFreeRetriesMax = 20;
 
+// Jobs one relay may be ahead of its share: enough for pipelines to stay full while the others
+// catch up, little enough to keep the shares of small campaigns.
+inline constexpr double kShareSlack = 32;
+// Jobs a relay that was away may make up for: a few seconds' worth.
+inline constexpr double kShareClaim = 1000;
+
+// How long the others wait with the share of a relay that is not ready yet.
+inline constexpr absl::Duration kShareStart = absl::Seconds(5);
+
 // Opening is tried again after 1 s, doubling to 60 s; with no session open and none opened for
 // kGiveUpAfter the rest of the campaign is deferred.
 inline constexpr absl::Duration kBackOffMin = absl::Seconds(1);
 inline constexpr absl::Duration kBackOffMax = absl::Seconds(60);
 inline constexpr absl::Duration kGiveUpAfter = absl::Minutes(5);
+
+// Credentials that were good before and are refused now are tried again, unchanged, this long after
+// each refusal (a server whose password database is away for a moment says 535 too), then no more:
+// accounts are locked after some five to ten wrong log-ins. Changed ones are tried at once.
+inline constexpr absl::Duration kCredentialProbes[] = {absl::Seconds(5), absl::Seconds(30),
+                                                       absl::Minutes(2), absl::Minutes(5)};
+// How often a lane that waits for new credentials looks for them.
+inline constexpr absl::Duration kCredentialPoll = absl::Milliseconds(250);
 
 }  // namespace volley::pipeline
 

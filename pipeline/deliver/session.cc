@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/sasl/reply.h"
 #include "io/base/check.h"
 
 namespace volley::pipeline {
@@ -13,37 +14,72 @@ namespace volley::pipeline {
 using engine::smtp::CommandKind;
 using engine::smtp::Verdict;
 using engine::smtp::VerdictKind;
+constexpr uint16_t kAuthRequiredCode = 530;
 
-Session::Session(Lane* lane) : lane_(lane), client_(&lane->options_.client, this) {}
+Session::Session(Lane* lane)
+    : lane_(lane), client_(&lane->client_options_, this), channel_(lane->reactor_, this) {}
 
-Session::~Session() { VOLLEY_CHECK(!stream_.valid()); }
+Session::~Session() { VOLLEY_CHECK(!open_); }
 
 void Session::Open(const io::Endpoint& peer) {
-  VOLLEY_CHECK(!stream_.valid());
+  VOLLEY_CHECK(!open_);
+  const Relay& relay = lane_->options_.relay;
+  open_ = true;
   client_.Reset();
+  if (relay.credentials != nullptr) {
+    credentials_ = relay.credentials->current();
+    client_.UseCredentials(&credentials_->credentials);
+  }
   added_ = 0;
   close_note_.clear();
-  sending_ = closing_ = was_ready_ = idle_listed_ = false;
+  sending_ = closing_ = was_ready_ = handshaking_ = idle_listed_ = false;
   io::ConnectOptions options;
   options.timeout = lane_->options_.connect_timeout;
-  stream_ = lane_->reactor_->Connect(peer, options, this);
+  if (relay.tls == engine::smtp::TlsPolicy::kImplicit) {
+    handshaking_ = true;
+    channel_.ConnectTls(peer, options, lane_->tls_context_.get(), relay.tls_options);
+  } else {
+    channel_.Connect(peer, options);
+  }
+}
+
+void Session::Close(std::string_view note) {
+  if (closing_) return;
+  close_note_ = note;
+  closing_ = true;
+  lane_->reactor_->CancelTimer(this);
+  channel_.Close();
 }
 
 void Session::CloseUnlessReady() {
-  if (!stream_.valid() || was_ready_ || closing_) return;
-  close_note_ = "stopped";
-  closing_ = true;
-  lane_->reactor_->CancelTimer(this);
-  lane_->reactor_->Close(stream_);
+  if (open_ && !was_ready_) Close("stopped");
 }
 
-void Session::OnConnected() { SetReplyTimer(); }
+// A handshake has its own time limit.
+void Session::OnConnected() {
+  if (!handshaking_) SetReplyTimer();
+}
+
+// The reply to STARTTLS may be heard before the kernel has told us that it took the command.
+void Session::StartTls() {
+  if (sending_ || handshaking_) return;
+  handshaking_ = true;
+  lane_->reactor_->CancelTimer(this);
+  channel_.StartTls(lane_->tls_context_.get(), lane_->options_.relay.tls_options);
+}
+
+void Session::OnTlsReady(const io::TlsInfo& info) {
+  handshaking_ = false;
+  lane_->OnSessionTls(info);
+  if (client_.wants_tls()) client_.OnTlsEstablished();
+  Pump();
+}
 
 void Session::OnData(std::span<const char> bytes) {
   client_.Receive(bytes);
   if (!was_ready_ && client_.ready()) {
     was_ready_ = true;
-    lane_->OnSessionReady();
+    lane_->OnSessionReady(client_);
   }
   Pump();
 }
@@ -57,15 +93,11 @@ void Session::OnSent() {
 
 void Session::Pump() {
   if (closing_) return;
+  if (client_.wants_tls()) return StartTls();
   idle_listed_ = false;
   FillWindow();
   SendOutput();
-  if (client_.closed() && !sending_) {
-    closing_ = true;
-    lane_->reactor_->CancelTimer(this);
-    lane_->reactor_->Close(stream_);
-    return;
-  }
+  if (client_.closed() && !sending_) return Close("");
   SetReplyTimer();
   if (client_.idle() && !idle_listed_) {
     idle_listed_ = true;
@@ -80,7 +112,7 @@ bool Session::MessageLimitReached() const {
 
 void Session::FillWindow() {
   while (client_.wants_transaction()) {
-    if (MessageLimitReached() || lane_->draining_) return client_.Quit();
+    if (MessageLimitReached() || lane_->takes_no_jobs()) return client_.Quit();
     const uint32_t slot = FindFreeSlot();
     if (slot == kTransactionSlots) return;  // memory of an earlier one is still being sent
     if (!AddNextJob(slot)) {
@@ -101,9 +133,7 @@ bool Session::AddNextJob(uint32_t slot_index) {
     if (!status.ok()) {
       const std::string why(status.message());
       lane_->ReturnMessage(std::move(message));
-      --lane_->in_flight_;
-      lane_->settler_->Settle(slot.job, Outcome::kUnrenderable, CommandKind::kContent,
-                              {{}, {}, why});
+      lane_->Settle(slot.job, Outcome::kUnrenderable, CommandKind::kContent, {{}, {}, why});
       continue;
     }
     slot.message = std::move(message);
@@ -131,7 +161,7 @@ void Session::SendOutput() {
   const size_t n = client_.TakeOutput(pieces);
   if (n == 0) return;
   sending_ = true;
-  lane_->reactor_->Send(stream_, {pieces.data(), n});
+  channel_.Send({pieces.data(), n});
 }
 
 void Session::SetReplyTimer() {
@@ -144,26 +174,23 @@ void Session::SetReplyTimer() {
 
 void Session::OnTimer() {
   if (closing_) return;
-  close_note_ = "no reply in time";
   client_.OnTimeout();
-  closing_ = true;
-  lane_->reactor_->Close(stream_);
+  Close("no reply in time");
 }
 
-void Session::OnPeerClosed() {
-  if (closing_) return;
-  close_note_ = "the peer closed the connection";
-  closing_ = true;
-  lane_->reactor_->CancelTimer(this);
-  lane_->reactor_->Close(stream_);
-}
+void Session::OnPeerClosed() { Close("the peer closed the connection"); }
 
 std::string Session::WhyEnded(const io::CloseInfo& info) const {
-  if (client_.close_reason() != engine::smtp::CloseReason::kNone && !client_.error().empty() &&
-      client_.close_reason() != engine::smtp::CloseReason::kPeerClosed) {
-    return client_.close_code().value() == 0
-               ? std::string(client_.error())
-               : fmt::format("it answered {} {}", client_.close_code().value(), client_.error());
+  using engine::smtp::CloseReason;
+  const CloseReason reason = client_.close_reason();
+  if (reason != CloseReason::kNone && !client_.error().empty() &&
+      reason != CloseReason::kPeerClosed) {
+    std::string why(client_.error());
+    if (client_.close_code().value() != 0 && reason == CloseReason::kRejected) {
+      why = fmt::format("it answered {} {}", client_.close_code().value(), why);
+    }
+    const std::string_view advice = engine::sasl::Advice(client_.auth_failure());
+    return advice.empty() ? why : fmt::format("{}. {}", why, advice);
   }
   if (!info.status.ok()) return std::string(info.status.message());
   return close_note_.empty() ? "closed" : close_note_;
@@ -172,30 +199,44 @@ std::string Session::WhyEnded(const io::CloseInfo& info) const {
 void Session::OnClosed(const io::CloseInfo& info) {
   lane_->reactor_->CancelTimer(this);
   closing_ = true;
-  sending_ = false;
-  stream_ = {};
-  std::string why = WhyEnded(info);
-  client_.OnConnectionClosed(info.unsent_bytes, why);
+  sending_ = open_ = false;
+  SessionEnd end;
+  end.was_ready = was_ready_;
+  if (handshaking_ && channel_.tls_error() != nullptr) {
+    end.tls_failed = true;
+    client_.OnTlsFailed(channel_.tls_error()->message);
+  }
+  end.why = WhyEnded(info);
+  client_.OnConnectionClosed(info.unsent_bytes, end.why);
+  end.auth_failure = client_.auth_failure();
+  if (credentials_ != nullptr) end.credentials_version = credentials_->version;
+  client_.UseCredentials(nullptr);
+  credentials_.reset();
   FreeEndedSlots();
   for (const Slot& slot : slots_) VOLLEY_CHECK(slot.message == nullptr);
-  lane_->OnSessionEnded(this, was_ready_, std::move(why));
+  lane_->OnSessionEnded(this, std::move(end));
 }
 
+// 530: MAIL is not for us before a log-in (RFC 4954 §6) or STARTTLS (RFC 3207 §4): about the
+// session, not about the message.
 void Session::OnVerdict(const Verdict& verdict) {
   const Slot& slot = slots_[verdict.tag];
+  if (verdict.reply.code.value() == kAuthRequiredCode) {
+    lane_->GiveBack(slot.job, verdict.command, verdict.reply);
+    return lane_->OnAuthRequired(verdict.reply.text);
+  }
   if (verdict.kind == VerdictKind::kRetry && !verdict.counts_as_attempt) {
     return lane_->GiveBack(slot.job, verdict.command, verdict.reply);
   }
-  --lane_->in_flight_;
   switch (verdict.kind) {
     case VerdictKind::kDelivered:
-      return lane_->settler_->Delivered();
+      return lane_->Delivered();
     case VerdictKind::kFailed:
-      return lane_->settler_->Settle(slot.job, Outcome::kBounced, verdict.command, verdict.reply);
+      return lane_->Settle(slot.job, Outcome::kBounced, verdict.command, verdict.reply);
     case VerdictKind::kRetry:
-      return lane_->settler_->Settle(slot.job, Outcome::kDeferred, verdict.command, verdict.reply);
+      return lane_->Settle(slot.job, Outcome::kDeferred, verdict.command, verdict.reply);
     case VerdictKind::kUnknown:
-      return lane_->settler_->Settle(slot.job, Outcome::kUncertain, verdict.command, verdict.reply);
+      return lane_->Settle(slot.job, Outcome::kUncertain, verdict.command, verdict.reply);
   }
 }
 

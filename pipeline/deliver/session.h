@@ -1,9 +1,9 @@
-// Session: one SMTP connection: drives the client machine over a reactor stream and keeps its
-// transaction window full.
+// Session: one SMTP connection: drives the client machine over a channel (plain or TLS) and keeps
+// its transaction window full.
 //
-// After each event Pump() does, in this order: take jobs while the client wants transactions
-// (compose, Add), send what the client has to say, close when it is closed, set the timer to the
-// reply due.
+// After each event Pump() does, in this order: start TLS when the client waits for it, take jobs
+// while the client wants transactions (compose, Add), send what the client has to say, close when
+// it is closed, set the timer to the reply due.
 //
 // Threading: the shard's thread. Lifetime: owned and reused by its Lane; a message's memory is kept
 // until its transaction has ended *and* no send is in flight (the kernel may still read it).
@@ -16,14 +16,26 @@
 #include <string>
 
 #include "engine/message/composer.h"
+#include "engine/sasl/reply.h"
 #include "engine/smtp/client.h"
 #include "io/reactor/reactor.h"
+#include "io/tls/channel.h"
+#include "pipeline/credentials/credentials.h"
 #include "pipeline/deliver/lane.h"
 #include "pipeline/deliver/limits.h"
 
 namespace volley::pipeline {
 
-class Session final : private io::StreamHandler,
+// Why a session ended, for its lane.
+struct SessionEnd {
+  bool was_ready = false;
+  bool tls_failed = false;  // the handshake; no command but EHLO and STARTTLS has been sent
+  engine::sasl::AuthFailure auth_failure = engine::sasl::AuthFailure::kNone;
+  uint64_t credentials_version = 0;  // that it tried to log in with
+  std::string why;                   // for people
+};
+
+class Session final : private io::ChannelHandler,
                       private engine::smtp::ClientObserver,
                       private io::Timer {
  public:
@@ -43,8 +55,9 @@ class Session final : private io::StreamHandler,
     bool ended = false;  // has its verdict; memory waits for the send
   };
 
-  // io::StreamHandler
+  // io::ChannelHandler
   void OnConnected() override;
+  void OnTlsReady(const io::TlsInfo& info) override;
   void OnData(std::span<const char> bytes) override;
   void OnSent() override;
   void OnPeerClosed() override;
@@ -55,22 +68,27 @@ class Session final : private io::StreamHandler,
   // io::Timer
   void OnTimer() override;
 
+  void StartTls();
   void FillWindow();
   bool AddNextJob(uint32_t slot);
   bool MessageLimitReached() const;
   void SendOutput();
   void SetReplyTimer();
+  void Close(std::string_view note);
   void FreeEndedSlots();
   uint32_t FindFreeSlot() const;  // kTransactionSlots: none
   std::string WhyEnded(const io::CloseInfo& info) const;
 
   Lane* const lane_;
   engine::smtp::Client client_;
-  io::StreamId stream_;
+  io::Channel channel_;
+  std::shared_ptr<const CredentialKeeper::Snapshot> credentials_;  // null: no AUTH
   std::array<Slot, kTransactionSlots> slots_;
   std::string close_note_;  // what we knew when we closed; else what the transport says
   uint32_t added_ = 0;      // transactions on this connection
-  bool sending_ = false, closing_ = false, was_ready_ = false, idle_listed_ = false;
+  bool open_ = false, sending_ = false, closing_ = false, was_ready_ = false;
+  bool handshaking_ = false;  // from ConnectTls or StartTls to OnTlsReady
+  bool idle_listed_ = false;
 };
 
 }  // namespace volley::pipeline

@@ -1,143 +1,256 @@
 #include "pipeline/route/relay.h"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <charconv>
+#include <algorithm>
 #include <climits>
 #include <cstring>
-#include <span>
+#include <utility>
 
 #include "absl/strings/ascii.h"
-#include "engine/base/nearest_name.h"
+#include "pipeline/route/discovery.h"
+#include "pipeline/route/presets.h"
 
 namespace volley::pipeline {
 namespace {
 
-using engine::smtp::Protocol;
-constexpr std::string_view kExample =
-    "write it as smtp://127.0.0.1:2525 or lmtp+unix:///run/lmtp.sock";
+using engine::smtp::TlsPolicy;
 
-absl::Status Bad(std::string_view url, std::string_view what) {
-  return absl::InvalidArgumentError(fmt::format("relay \"{}\": {}; {}", url, what, kExample));
+absl::Status Bad(const Relay& relay, std::string_view what) {
+  return absl::InvalidArgumentError(fmt::format("relay \"{}\": {}", relay.name, what));
 }
 
-absl::Status UnknownScheme(std::string_view url, std::string_view scheme) {
-  if (scheme == "smtps") {
-    return absl::UnimplementedError(fmt::format(
-        "relay \"{}\": this version has no TLS yet; use a relay on this host or a trusted network "
-        "by smtp://",
-        url));
+// What `via` says beside the URL.
+struct Via {
+  RelayUrl url;
+  Preset preset;  // empty without one
+  std::optional<DiscoveredRelay> discovered;
+};
+
+absl::StatusOr<Via> ReadVia(const std::string& text, io::Resolver* resolver) {
+  Via via;
+  std::string url_text = text;
+  if (text.find("://") == std::string::npos) {
+    if (text.find('@') != std::string::npos) {
+      auto found = DiscoverRelay(text, resolver);
+      if (!found.ok()) return found.status();
+      url_text = found->url();
+      via.discovered = *std::move(found);
+    } else {
+      auto preset = FindPreset(text);
+      if (!preset.ok()) return preset.status();
+      url_text = preset->url;
+      via.preset = *std::move(preset);
+    }
   }
-  static const std::vector<std::string> kSchemes = {"smtp", "lmtp", "lmtp+unix"};
-  return Bad(url,
-             fmt::format("unknown scheme \"{}\"{}", scheme, engine::DidYouMean(scheme, kSchemes)));
+  auto url = ParseRelayUrl(url_text);
+  if (!url.ok()) return url.status();
+  via.url = *std::move(url);
+  return via;
 }
 
-// "host", "host:port", "[v6]", "[v6]:port" into host and port text.
-bool SplitHostPort(std::string_view text, std::string_view* host, std::string_view* port) {
-  if (text.starts_with('[')) {
-    const size_t end = text.find(']');
-    if (end == std::string_view::npos) return false;
-    *host = text.substr(1, end - 1);
-    text.remove_prefix(end + 1);
+// One thing can be said in the URL and beside it; saying two different things is a mistake.
+template <typename T>
+absl::Status Merge(const Relay& relay, std::string_view what, const T& beside, const T& nothing,
+                   T* target) {
+  if (beside == nothing) return absl::OkStatus();
+  if (*target != nothing && *target != beside) {
+    return Bad(relay, fmt::format("the URL and \"{}\" contradict each other: leave one out", what));
+  }
+  *target = beside;
+  return absl::OkStatus();
+}
+
+absl::Status MergeAuth(const RelayDefinition& d, Relay* relay) {
+  relay->auth = relay->url.auth;
+  if (!d.auth.empty()) {
+    const auto mechanism = engine::sasl::ParseMechanism(d.auth);
+    if (!mechanism) {
+      std::string known;
+      for (const auto m : engine::sasl::kMechanisms) {
+        known += (known.empty() ? "" : ", ") + std::string(engine::sasl::MechanismName(m));
+      }
+      return Bad(*relay, fmt::format("auth \"{}\" is none of {}", d.auth, known));
+    }
+    if (absl::Status s = Merge(*relay, "auth", mechanism, {}, &relay->auth); !s.ok()) return s;
+  }
+  relay->auth_insecure = d.auth_insecure.value_or(relay->url.auth_insecure);
+  std::optional<uint32_t> weight = relay->url.weight;
+  if (absl::Status s = Merge(*relay, "weight", d.weight, {}, &weight); !s.ok()) return s;
+  relay->weight = weight.value_or(1);
+  return absl::OkStatus();
+}
+
+// RFC 8314 §3 and RFC 7435: with a secret to lose, TLS with a proven server or none of it; without,
+// what encryption can be had.
+absl::Status ChooseTls(bool with_credentials, Relay* relay) {
+  const std::optional<TlsPolicy>& said = relay->url.tls;
+  if (!relay->url.unix_path.empty()) {
+    relay->tls = TlsPolicy::kOff;
+  } else if (said) {
+    relay->tls = *said;
   } else {
-    const size_t colon = text.find(':');
-    *host = text.substr(0, colon);
-    text = colon == std::string_view::npos ? std::string_view() : text.substr(colon);
+    relay->tls = with_credentials && !relay->auth_insecure ? TlsPolicy::kRequired
+                                                           : TlsPolicy::kOpportunistic;
   }
-  if (text.empty()) return true;
-  if (!text.starts_with(':') || text.size() == 1) return false;
-  *port = text.substr(1);
-  return true;
+  if (relay->tls == TlsPolicy::kOpportunistic && with_credentials && !relay->auth_insecure) {
+    return Bad(
+        *relay,
+        "tls=opportunistic with a password or token: whoever sits on the way could take away "
+        "the encryption and read it; write tls=required (or, in a network you trust, "
+        "auth_insecure = true)");
+  }
+  return absl::OkStatus();
 }
 
-bool ParsePort(std::string_view text, uint16_t* port) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *port);
-  return error == std::errc() && end == text.data() + text.size() && *port != 0;
+absl::Status ReadTlsVersion(const Relay& relay, const std::string& text, io::TlsVersion* version) {
+  if (text.empty() || text == "1.2") {
+    *version = io::TlsVersion::kTls12;
+  } else if (text == "1.3") {
+    *version = io::TlsVersion::kTls13;
+  } else {
+    return Bad(relay, fmt::format("tls_min_version \"{}\" is neither \"1.2\" nor \"1.3\" (older "
+                                  "ones are broken: RFC 8996)",
+                                  text));
+  }
+  return absl::OkStatus();
 }
 
-bool IsHostCharacter(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == '_' ||
-         c == ':';
+absl::Status ConfigureTls(const RelayDefinition& d, const Via& via, Relay* relay) {
+  if (absl::Status s = ChooseTls(!d.credentials.empty() || !relay->url.user.empty(), relay);
+      !s.ok()) {
+    return s;
+  }
+  io::TlsClientOptions options;
+  options.ca_file = d.ca_file;
+  options.certificate.certificate_file = d.client_certificate;
+  options.certificate.key_file = d.client_key;
+  options.cipher_list = d.ciphers;
+  options.ciphersuites = d.ciphersuites;
+  if (!d.client_key.empty() && d.client_certificate.empty()) {
+    return Bad(*relay, "client_key without client_certificate: give both");
+  }
+  if (absl::Status s = ReadTlsVersion(*relay, d.tls_min_version, &options.min_version); !s.ok()) {
+    return s;
+  }
+  if (relay->tls == TlsPolicy::kOff) {
+    if (options.ca_file.empty() && options.certificate.certificate_file.empty() &&
+        d.tls_name.empty()) {
+      return absl::OkStatus();
+    }
+    return Bad(*relay,
+               "TLS is off, so ca_file, client_certificate and tls_name have no meaning: "
+               "leave them out, or write tls=required");
+  }
+  auto config = io::TlsClientConfig::Create(options);
+  if (!config.ok()) return config.status();
+  relay->tls_config = *std::move(config);
+  relay->tls_options.server_name = d.tls_name.empty() ? relay->url.host : d.tls_name;
+  if (via.discovered) relay->tls_options.also_accept = {via.discovered->domain};
+  relay->tls_options.session_key = fmt::format("{}:{}", relay->url.host, relay->url.port);
+  relay->tls_options.verify =
+      relay->tls == TlsPolicy::kOpportunistic ? io::TlsVerify::kNone : io::TlsVerify::kRequired;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<RelayUrl> ParseTcp(std::string_view text, std::string_view rest, RelayUrl url) {
-  while (rest.ends_with('/')) rest.remove_suffix(1);
-  if (rest.find('@') != std::string_view::npos) {
-    return Bad(text, "this version does not log in, so a user name has no place here");
+absl::Status MergeUser(const Via& via, const Relay& relay, CredentialDefinition* credentials) {
+  std::string user = relay.url.user;
+  if (absl::Status s = Merge(relay, "user", credentials->user, {}, &user); !s.ok()) return s;
+  credentials->user = user;
+  if (credentials->empty()) return absl::OkStatus();
+  if (credentials->user.empty()) credentials->user = via.preset.user;
+  Oauth2Definition& oauth2 = credentials->oauth2;
+  if (!oauth2.empty() && oauth2.token_url.empty()) oauth2.token_url = via.preset.token_url;
+  if (!oauth2.empty() && oauth2.scope.empty()) oauth2.scope = via.preset.scope;
+  return absl::OkStatus();
+}
+
+absl::Status OpenCredentials(const RelayDefinition& d, const Via& via, Relay* relay) {
+  CredentialDefinition credentials = d.credentials;
+  if (absl::Status s = MergeUser(via, *relay, &credentials); !s.ok()) return s;
+  if (credentials.empty()) return absl::OkStatus();
+  if (via.discovered && !via.discovered->inside_domain) {
+    return absl::FailedPreconditionError(fmt::format(
+        "relay \"{}\": DNS names {} as the submission server of {}, which is another domain's, and "
+        "DNS answers can be forged: if you know it as your provider's, say so with --via {}",
+        relay->name, via.discovered->host, via.discovered->domain, via.discovered->url()));
   }
-  if (const size_t extra = rest.find_first_of("/?#"); extra != std::string_view::npos) {
-    return Bad(text, fmt::format("\"{}\" after the port has no meaning", rest.substr(extra)));
+  if (absl::Status s = CheckCredentials(credentials); !s.ok()) {
+    const std::string hint = via.preset.note.empty() ? "" : fmt::format(" ({})", via.preset.note);
+    return Bad(*relay, std::string(s.message()) + hint);
   }
-  std::string_view host, port;
-  if (!SplitHostPort(rest, &host, &port) || host.empty()) return Bad(text, "no host");
-  for (const char c : host) {
-    if (!IsHostCharacter(c)) return Bad(text, "the host holds a character no host name has");
-  }
-  url.host = std::string(host);
-  url.port = 25;
-  if (!port.empty() && !ParsePort(port, &url.port)) {
-    return Bad(text, fmt::format("port \"{}\" is not a number from 1 to 65535", port));
-  }
-  if (url.protocol == Protocol::kLmtp && (port.empty() || url.port == 25)) {
-    return Bad(text, "LMTP needs a port of its own, not 25 (RFC 2033)");
-  }
-  return url;
+  auto keeper = CredentialKeeper::Open(std::move(credentials));
+  if (!keeper.ok()) return keeper.status();
+  relay->credentials = *std::move(keeper);
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<RelayUrl> ParseRelayUrl(std::string_view text) {
-  const size_t mark = text.find("://");
-  if (mark == std::string_view::npos) return Bad(text, "no scheme such as smtp://");
-  const std::string scheme = [&] {
-    std::string s(text.substr(0, mark));
-    absl::AsciiStrToLower(&s);
-    return s;
-  }();
-  const std::string_view rest = text.substr(mark + 3);
-  RelayUrl url;
-  url.text = std::string(text);
-  if (scheme == "lmtp+unix") {
-    if (!rest.starts_with('/') || rest.size() < 2) return Bad(text, "no absolute path");
-    url.protocol = Protocol::kLmtp;
-    url.unix_path = std::string(rest);
-    return url;
+absl::StatusOr<Relay> ConfigureRelay(const RelayDefinition& definition, io::Resolver* resolver) {
+  auto via = ReadVia(definition.via, resolver);
+  if (!via.ok()) return via.status();
+  Relay relay;
+  relay.url = via->url;
+  relay.name = definition.via;
+  relay.helo = definition.helo;
+  if (!relay.helo.empty()) {
+    if (absl::Status s = CheckHeloName(relay.helo); !s.ok()) return s;
   }
-  if (scheme != "smtp" && scheme != "lmtp") return UnknownScheme(text, scheme);
-  url.protocol = scheme == "lmtp" ? Protocol::kLmtp : Protocol::kSmtp;
-  return ParseTcp(text, rest, std::move(url));
+  if (!via->preset.note.empty()) relay.notes.push_back(via->preset.note);
+  if (via->discovered) {
+    relay.notes.push_back(
+        fmt::format("DNS names {} for {}", via->discovered->url(), via->discovered->domain));
+  }
+  if (absl::Status s = MergeAuth(definition, &relay); !s.ok()) return s;
+  if (absl::Status s = ConfigureTls(definition, *via, &relay); !s.ok()) return s;
+  if (absl::Status s = OpenCredentials(definition, *via, &relay); !s.ok()) return s;
+  return relay;
 }
 
-absl::StatusOr<std::vector<io::Endpoint>> ResolveRelay(const RelayUrl& url) {
+absl::Status ResolveRelay(Relay* relay, io::Resolver* resolver) {
+  const RelayUrl& url = relay->url;
+  relay->endpoints.clear();
   if (!url.unix_path.empty()) {
     auto endpoint = io::Endpoint::FromUnixPath(url.unix_path);
-    if (!endpoint.ok()) return Bad(url.text, std::string(endpoint.status().message()));
-    return std::vector<io::Endpoint>{*endpoint};
+    if (!endpoint.ok()) return Bad(*relay, std::string(endpoint.status().message()));
+    relay->endpoints = {*endpoint};
+    return absl::OkStatus();
   }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* list = nullptr;
-  const int error = getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &list);
-  if (error == EAI_NONAME || error == EAI_NODATA) {
-    return absl::NotFoundError(fmt::format(
-        "relay \"{}\": there is no host named \"{}\": check the spelling", url.text, url.host));
+  io::HostAnswer answer = resolver->LookupHostNow(url.host, url.port);
+  switch (answer.status) {
+    case io::DnsStatus::kOk:
+      relay->endpoints = std::move(answer.endpoints);
+      return absl::OkStatus();
+    case io::DnsStatus::kNoSuchName:
+      return absl::NotFoundError(
+          fmt::format("relay \"{}\": there is no host named \"{}\": check the spelling",
+                      relay->name, url.host));
+    case io::DnsStatus::kNoData:
+      return absl::NotFoundError(fmt::format(
+          "relay \"{}\": the name \"{}\" exists but has no address: is it the mail domain rather "
+          "than the server's name (smtp.{}, mail.{})?",
+          relay->name, url.host, url.host, url.host));
+    default:
+      return absl::UnavailableError(
+          fmt::format("relay \"{}\": the name \"{}\" cannot be looked up: {}; is this host online, "
+                      "and does its name service answer?",
+                      relay->name, url.host, answer.error));
   }
-  if (error != 0) {
-    return absl::UnavailableError(
-        fmt::format("relay \"{}\": the name \"{}\" cannot be looked up: {}", url.text, url.host,
-                    gai_strerror(error)));
-  }
-  std::vector<io::Endpoint> endpoints;
-  for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
-    endpoints.push_back(io::Endpoint::FromSockaddr(a->ai_addr, a->ai_addrlen));
-  }
-  freeaddrinfo(list);
-  return endpoints;
+}
+
+engine::smtp::ClientOptions MakeClientOptions(const Relay& relay, const io::Endpoint& endpoint) {
+  engine::smtp::ClientOptions options;
+  options.protocol = relay.url.protocol;
+  options.helo_name = relay.helo.empty() ? DefaultHeloName(endpoint) : relay.helo;
+  options.tls = relay.tls;
+  options.auth_mechanism = relay.auth;
+  options.auth_insecure = relay.auth_insecure;
+  options.server_name = relay.url.host;
+  options.server_port = relay.url.port;
+  return options;
 }
 
 std::string DefaultHeloName(const io::Endpoint& peer) {
@@ -164,7 +277,10 @@ std::string DefaultHeloName(const io::Endpoint& peer) {
 
 absl::Status CheckHeloName(std::string_view name) {
   bool good = !name.empty() && name.size() <= 255;
-  for (const char c : name) good = good && (IsHostCharacter(c) || c == '[' || c == ']');
+  for (const char c : name) {
+    good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                    std::string_view(".-_:[]").find(c) != std::string_view::npos);
+  }
   if (good) return absl::OkStatus();
   return absl::InvalidArgumentError(
       fmt::format("EHLO name \"{}\" is neither a host name nor an address in brackets", name));

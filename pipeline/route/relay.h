@@ -1,38 +1,79 @@
-// Relay: the server that takes all mail of a campaign, from a URL.
+// Relay: a server that takes mail from us, and all that is needed to connect to it.
 //
-//   smtp://host[:port]        SMTP, port 25 unless given
-//   lmtp://host:port          LMTP over TCP (RFC 2033: never port 25)
-//   lmtp+unix:///path         LMTP over a Unix socket
+//   RelayDefinition   what a user gives: [relay] of a campaign file, flags
+//   ConfigureRelay    URL, preset or discovery; TLS settings and credentials are read: Relay
+//   ResolveRelay      its addresses, by DNS
 //
-// Threading: values. ResolveRelay blocks on the name service: call it before shards run.
+// Threading: a Relay is a value; what it points to is shared and thread-safe. ConfigureRelay and
+//   ResolveRelay block (files, commands, DNS): call them before shards run.
 #ifndef VOLLEY_PIPELINE_ROUTE_RELAY_H_
 #define VOLLEY_PIPELINE_ROUTE_RELAY_H_
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "engine/smtp/types.h"
+#include "engine/smtp/client.h"
 #include "io/net/endpoint.h"
+#include "io/resolver/resolver.h"
+#include "io/tls/tls_context.h"
+#include "pipeline/credentials/credentials.h"
+#include "pipeline/route/relay_url.h"
 
 namespace volley::pipeline {
 
-struct RelayUrl {
-  engine::smtp::Protocol protocol = engine::smtp::Protocol::kSmtp;
-  std::string host;  // name or address, without brackets; empty for a Unix path
-  uint16_t port = 0;
-  std::string unix_path;
-  std::string text;  // as given, for messages
+// Empty: not given.
+struct RelayDefinition {
+  std::string
+      via;  // URL; preset ("gmail", "ses:eu-west-1"); address to discover from ("me@my.org")
+  std::string helo;
+  CredentialDefinition credentials;
+  std::string auth;                   // a mechanism's name
+  std::optional<bool> auth_insecure;  // clear-text mechanisms also without verified TLS
+  std::string ca_file, client_certificate, client_key;
+  std::string tls_name;         // that the certificate must be for, instead of the URL's host
+  std::string tls_min_version;  // "1.2" or "1.3"
+  std::string ciphers;          // TLS 1.2, OpenSSL's syntax
+  std::string ciphersuites;     // TLS 1.3
+  std::optional<uint32_t> weight;
+
+  bool operator==(const RelayDefinition&) const = default;
 };
 
-// InvalidArgument names the URL, what is wrong with it and a correct example.
-absl::StatusOr<RelayUrl> ParseRelayUrl(std::string_view text);
+struct Relay {
+  RelayUrl url;      // a preset's or a discovered one's too
+  std::string name;  // for messages: as the user wrote it
+  std::string helo;  // empty: DefaultHeloName()
+  // Where the URL says nothing: required with credentials, else opportunistic.
+  engine::smtp::TlsPolicy tls = engine::smtp::TlsPolicy::kOff;
+  io::TlsConnectOptions tls_options;  // verify is kRequired for kRequired and kImplicit
+  std::shared_ptr<const io::TlsClientConfig> tls_config;  // null for kOff
+  std::shared_ptr<CredentialKeeper> credentials;          // null: no AUTH
+  std::optional<engine::sasl::Mechanism> auth;
+  bool auth_insecure = false;
+  uint32_t weight = 1;                  // share of the mail; 0: stands by until others are down
+  std::vector<io::Endpoint> endpoints;  // in order of preference; from ResolveRelay
+  std::vector<std::string> notes;       // for people: what discovery found, what a preset asks for
+};
 
-// Every address of the relay in the resolver's order. NotFound: the name does not exist;
-// Unavailable: the name service did not answer.
-absl::StatusOr<std::vector<io::Endpoint>> ResolveRelay(const RelayUrl& url);
+// Errors, all before anything is connected to: InvalidArgument, NotFound, PermissionDenied with the
+// key or file and the reason; Unavailable: a token endpoint or, for discovery, the name service.
+// `resolver` is asked for discovery only.
+absl::StatusOr<Relay> ConfigureRelay(const RelayDefinition& definition, io::Resolver* resolver);
+
+// Fills relay->endpoints. NotFound: the name does not exist or has no address; Unavailable: the
+// name service did not answer.
+absl::Status ResolveRelay(Relay* relay, io::Resolver* resolver);
+
+// All of ClientOptions that a relay decides. `endpoint` is where the default EHLO name looks from.
+// The caller adds its ScramKeyCache. LIFETIME: the options' credentials pointer is left null:
+// sessions take the keeper's snapshot with Client::UseCredentials.
+engine::smtp::ClientOptions MakeClientOptions(const Relay& relay, const io::Endpoint& endpoint);
 
 // The name to greet with: this host's name when it is fully qualified, else the address literal of
 // the interface that leads to `peer` (RFC 5321 §4.1.4). Sends nothing.

@@ -40,10 +40,10 @@ class Runner {
     uint32_t index = 0;
   };
 
-  LaneOptions LaneOptionsFor(uint32_t shard) const;
-  void StartWorkers();
+  std::vector<LaneOptions> LanesFor(uint32_t shard) const;
+  void MakeWorkers();
+  absl::Status StartWorkers(size_t begin, size_t end);
   void RunWorker(Worker* worker);
-  absl::Status WaitUntilStarted();
   absl::Status WaitUntilReady();
   absl::Status RelayFailure(const std::string& why) const;
   absl::Status Feed();
@@ -51,12 +51,14 @@ class Runner {
   void StopFeeding();
   void StopWorkers();
   void Housekeeping();
+  void PassNotices();
   void DrainNotes();
   bool AllDone() const;
   bool Interrupted(int times) const {
     return options_.interrupts != nullptr && options_.interrupts->load() >= times;
   }
   RunProgress Progress() const;
+  std::vector<RelayResult> RelayResults() const;
   RunResult Result();
 
   Campaign* const campaign_;
@@ -71,33 +73,55 @@ class Runner {
   absl::Status feed_status_;
 };
 
-LaneOptions Runner::LaneOptionsFor(uint32_t shard) const {
-  LaneOptions lane;
-  lane.endpoints = options_.endpoints;
-  lane.peer_name = options_.relay.text;
-  lane.client.protocol = options_.relay.protocol;
-  const std::string& helo = campaign_->definition().helo;
-  lane.client.helo_name = helo.empty() ? DefaultHeloName(options_.endpoints[0]) : helo;
+// The campaign's connections, divided among the shards and then by weight; a relay that stands by
+// may have them all.
+std::vector<LaneOptions> Runner::LanesFor(uint32_t shard) const {
   const uint32_t n = static_cast<uint32_t>(workers_.size());
-  lane.connections_max = options_.connections / n + (shard < options_.connections % n ? 1 : 0);
-  lane.messages_per_connection = options_.messages_per_connection;
-  return lane;
+  const uint32_t mine = options_.connections / n + (shard < options_.connections % n ? 1 : 0);
+  uint32_t weights = 0;
+  for (const Relay& relay : options_.relays) weights += relay.weight;
+  std::vector<LaneOptions> lanes;
+  for (const Relay& relay : options_.relays) {
+    LaneOptions lane;
+    lane.relay = relay;
+    lane.connections_max =
+        relay.weight == 0
+            ? mine
+            : std::max<uint32_t>(1, static_cast<uint32_t>(uint64_t{mine} * relay.weight / weights));
+    lane.messages_per_connection = options_.messages_per_connection;
+    lane.proven = shard > 0;
+    lanes.push_back(std::move(lane));
+  }
+  return lanes;
 }
 
-void Runner::StartWorkers() {
-  const uint32_t n = std::clamp<uint32_t>(options_.shards, 1, options_.connections);
+void Runner::MakeWorkers() {
+  const uint32_t most =
+      std::max<uint32_t>(1, options_.connections / static_cast<uint32_t>(options_.relays.size()));
+  const uint32_t n = std::clamp<uint32_t>(options_.shards, 1, most);
   for (uint32_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>());
+  for (uint32_t i = 0; i < n; ++i) {
+    workers_[i]->index = i;
+    workers_[i]->shard = std::make_unique<Shard>(campaign_, LanesFor(i), &wake_);
+  }
+}
+
+absl::Status Runner::StartWorkers(size_t begin, size_t end) {
   // Signals are the main thread's: shards would only be interrupted by them.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  for (uint32_t i = 0; i < n; ++i) {
+  for (size_t i = begin; i < end; ++i) {
     Worker* worker = workers_[i].get();
-    worker->index = i;
-    worker->shard = std::make_unique<Shard>(campaign_, LaneOptionsFor(i), &wake_);
     worker->thread = std::thread([this, worker] { RunWorker(worker); });
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  for (size_t i = begin; i < end; ++i) {
+    Worker& worker = *workers_[i];
+    while (!worker.started.load(std::memory_order_acquire)) wake_.Wait(kProgressEvery);
+    if (!worker.status.ok()) return worker.status;
+  }
+  return absl::OkStatus();
 }
 
 void Runner::RunWorker(Worker* worker) {
@@ -116,37 +140,32 @@ void Runner::RunWorker(Worker* worker) {
   worker->shard->Detach();
 }
 
-absl::Status Runner::WaitUntilStarted() {
-  for (const auto& worker : workers_) {
-    while (!worker->started.load(std::memory_order_acquire)) wake_.Wait(kProgressEvery);
-    if (!worker->status.ok()) return worker->status;
-  }
-  const std::string& reason = workers_[0]->fallback_reason;
-  if (!reason.empty() && options_.on_notice) options_.on_notice(reason);
-  return absl::OkStatus();
-}
-
 absl::Status Runner::WaitUntilReady() {
-  for (const auto& worker : workers_) {
-    while (worker->shard->state() == Shard::State::kStarting) {
-      if (Interrupted(1)) return absl::CancelledError("stopped before the first message");
-      wake_.Wait(kProgressEvery);
-    }
-    if (worker->shard->state() == Shard::State::kFailed) {
-      return RelayFailure(worker->shard->failure());
-    }
+  const Worker& first = *workers_[0];
+  if (!first.fallback_reason.empty() && options_.on_notice) {
+    options_.on_notice(first.fallback_reason);
   }
+  while (first.shard->state() == Shard::State::kStarting) {
+    if (Interrupted(1)) return absl::CancelledError("stopped before the first message");
+    wake_.Wait(kProgressEvery);
+    PassNotices();
+  }
+  if (first.shard->state() == Shard::State::kFailed) return RelayFailure(first.shard->failure());
   return absl::OkStatus();
 }
 
 absl::Status Runner::RelayFailure(const std::string& why) const {
-  std::string addresses;
-  for (const io::Endpoint& e : options_.endpoints) {
-    addresses += (addresses.empty() ? "" : ", ") + e.ToString();
+  std::string names;
+  for (const Relay& relay : options_.relays) {
+    std::string addresses;
+    for (const io::Endpoint& e : relay.endpoints) {
+      addresses += (addresses.empty() ? "" : ", ") + e.ToString();
+    }
+    names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", relay.name, addresses);
   }
-  return absl::UnavailableError(fmt::format(
-      "relay {} ({}): {}. Nothing was sent; check host, port and that an SMTP server listens there",
-      options_.relay.text, addresses, why));
+  return absl::UnavailableError(
+      fmt::format("relay {}: {}\nNothing was sent; volley check says what can be done", names,
+                  why.ends_with('.') ? why : why + "."));
 }
 
 // Fills a shard's ring; false when the list has ended or is damaged.
@@ -213,12 +232,16 @@ void Runner::Housekeeping() {
   const io::MonoTime now = io::MonotonicNow();
   if (now - last_progress_ < kProgressEvery) return;
   last_progress_ = now;
+  PassNotices();
+  if (options_.on_progress) options_.on_progress(Progress());
+}
+
+void Runner::PassNotices() {
   for (const auto& worker : workers_) {
     for (const std::string& notice : worker->shard->TakeNotices()) {
       if (options_.on_notice) options_.on_notice(notice);
     }
   }
-  if (options_.on_progress) options_.on_progress(Progress());
 }
 
 void Runner::DrainNotes() {
@@ -256,6 +279,24 @@ RunProgress Runner::Progress() const {
   return p;
 }
 
+std::vector<RelayResult> Runner::RelayResults() const {
+  std::vector<RelayResult> results;
+  for (size_t i = 0; i < options_.relays.size(); ++i) {
+    RelayResult result{options_.relays[i].name, options_.relays[i].weight, {}};
+    for (const auto& worker : workers_) {
+      const LaneStats& lane = worker->shard->lane_stats()[i];
+      result.stats.delivered += lane.delivered;
+      result.stats.sessions += lane.sessions;
+      result.stats.handshakes += lane.handshakes;
+      result.stats.resumed += lane.resumed;
+      if (lane.tls) result.stats.tls = lane.tls;
+      if (lane.auth) result.stats.auth = lane.auth;
+    }
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
 RunResult Runner::Result() {
   DrainNotes();
   RunResult result;
@@ -263,6 +304,8 @@ RunResult Runner::Result() {
   result.interrupted = Interrupted(1);
   result.abandoned = abandoned_;
   result.backend = workers_[0]->backend;
+  if (!abandoned_) result.relays = RelayResults();
+  PassNotices();
   result.reasons = undelivered_.TopReasons(kTopReasons);
   if (!undelivered_.empty()) result.undelivered_path = undelivered_.path();
   return result;
@@ -270,9 +313,10 @@ RunResult Runner::Result() {
 
 absl::StatusOr<RunResult> Runner::Run() {
   start_ = last_progress_ = io::MonotonicNow();
-  StartWorkers();
-  absl::Status status = WaitUntilStarted();
+  MakeWorkers();
+  absl::Status status = StartWorkers(0, 1);
   if (status.ok()) status = WaitUntilReady();
+  if (status.ok()) status = StartWorkers(1, workers_.size());
   if (status.ok()) status = campaign_->Commit();
   if (!status.ok()) {
     StopWorkers();

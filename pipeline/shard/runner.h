@@ -2,7 +2,9 @@
 // was not delivered, tells progress, and stops them in order.
 //
 // The calling thread is the coordinator: feeder and settle writer in one, woken by the shards when
-// a ring runs low. Nothing is sent, and nothing is left behind, when the relay cannot be reached.
+// a ring runs low. The first shard goes ahead: only when a relay is ready for it do the others
+// start, so wrong credentials are tried once. Nothing is sent, and nothing is left behind, when no
+// relay can be used.
 #ifndef VOLLEY_PIPELINE_SHARD_RUNNER_H_
 #define VOLLEY_PIPELINE_SHARD_RUNNER_H_
 
@@ -17,6 +19,7 @@
 #include "absl/time/time.h"
 #include "io/reactor/reactor.h"
 #include "pipeline/campaign/campaign.h"
+#include "pipeline/deliver/lane.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/settle/undelivered.h"
@@ -33,9 +36,8 @@ struct RunProgress {
 };
 
 struct RunOptions {
-  RelayUrl relay;
-  std::vector<io::Endpoint> endpoints;
-  uint32_t shards = 1;  // at most `connections`
+  std::vector<Relay> relays;  // resolved; not empty, at least one with a weight over 0
+  uint32_t shards = 1;        // at most `connections` for each relay
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
   io::ReactorOptions reactor;
@@ -45,6 +47,13 @@ struct RunOptions {
   std::function<void(const std::string&)> on_notice;    // words for people, now and then
 };
 
+// One relay's part of a run, all shards together.
+struct RelayResult {
+  std::string name;
+  uint32_t weight = 1;
+  LaneStats stats;
+};
+
 struct RunResult {
   RunProgress final;
   bool interrupted = false;
@@ -52,11 +61,12 @@ struct RunResult {
   // by _exit.
   bool abandoned = false;
   std::string backend;               // "uring" or "epoll"
+  std::vector<RelayResult> relays;   // empty when abandoned
   std::vector<ReasonCount> reasons;  // why not delivered, commonest first
   std::string undelivered_path;      // empty: everybody was delivered
 };
 
-// Commits the campaign once the relay is ready. Errors: Unavailable: the relay cannot be used, why,
+// Commits the campaign once a relay is ready. Errors: Unavailable: no relay can be used, why,
 // and what to do; DataLoss: recipients.bin or undelivered.csv; as CreateReactor.
 absl::StatusOr<RunResult> RunCampaign(Campaign* campaign, const RunOptions& options);
 

@@ -4,23 +4,24 @@
 
 namespace volley::pipeline {
 
-Shard::Shard(const Campaign* campaign, LaneOptions options, WakeEvent* coordinator)
-    : campaign_(campaign), options_(std::move(options)), coordinator_(coordinator) {}
+Shard::Shard(const Campaign* campaign, std::vector<LaneOptions> lanes, WakeEvent* coordinator)
+    : campaign_(campaign), lanes_(std::move(lanes)), coordinator_(coordinator) {}
 
 Shard::~Shard() = default;
 
 void Shard::Attach(io::Reactor* reactor) {
   reactor_ = reactor;
-  lane_.reset(new Lane(reactor, campaign_, this, &settler_, this, options_));
+  pool_.reset(new RelayPool(reactor, campaign_, this, &settler_, this, lanes_));
   reactor->SetWakeHandler([this] { OnWake(); });
   SetWakeable(reactor);
-  lane_->Start();
+  pool_->Start();
   if (drain_.load(std::memory_order_acquire)) OnWake();  // asked before we could be woken
 }
 
 void Shard::Detach() {
   SetWakeable(nullptr);
-  lane_.reset();
+  for (size_t i = 0; i < pool_->size(); ++i) lane_stats_.push_back(pool_->lane(i).stats());
+  pool_.reset();
   reactor_ = nullptr;
 }
 
@@ -84,9 +85,9 @@ bool Shard::exhausted() const {
 }
 
 void Shard::OnWake() {
-  if (lane_ == nullptr) return;
-  if (drain_.load(std::memory_order_acquire)) return lane_->Drain();
-  lane_->OnJobs();
+  if (pool_ == nullptr) return;
+  if (drain_.load(std::memory_order_acquire)) return pool_->Drain();
+  pool_->OnJobs();
 }
 
 void Shard::SetState(State state) {
@@ -94,21 +95,21 @@ void Shard::SetState(State state) {
   coordinator_->Signal();
 }
 
-void Shard::OnLaneReady() { SetState(State::kReady); }
+void Shard::OnPoolReady() { SetState(State::kReady); }
 
-void Shard::OnLaneFailed(std::string why) {
+void Shard::OnPoolFailed(std::string why) {
   failure_ = std::move(why);
   SetState(State::kFailed);
 }
 
 void Shard::OnSessionsOpen(uint32_t open) { sessions_open_.store(open, std::memory_order_relaxed); }
 
-void Shard::OnLaneNotice(std::string notice) {
+void Shard::OnNotice(std::string notice) {
   const std::lock_guard lock(notices_mutex_);
   notices_.push_back(std::move(notice));
 }
 
-void Shard::OnLaneDone() {
+void Shard::OnPoolDone() {
   if (state() != State::kFailed) SetState(State::kDone);
   reactor_->Stop();
 }

@@ -1,4 +1,4 @@
-// Shard: one thread's worth of delivering: a reactor, a lane, and the ring its jobs come through.
+// Shard: one thread's worth of delivering: a reactor, lanes, and the ring their jobs come through.
 //
 // Threading: Attach() and everything behind it in the reactor's thread. Push, NoMoreJobs and
 //   RequestDrain from one other thread (the coordinator). state() and the counters from any.
@@ -19,12 +19,13 @@
 #include "io/base/spsc_ring.h"
 #include "io/reactor/reactor.h"
 #include "pipeline/deliver/lane.h"
+#include "pipeline/deliver/relay_pool.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/shard/wake_event.h"
 
 namespace volley::pipeline {
 
-class Shard : private JobSource, private LaneEvents {
+class Shard : private JobFeed, private RelayPoolEvents {
  public:
   enum class State : uint8_t {
     kStarting,  // the first session is not ready yet
@@ -34,10 +35,10 @@ class Shard : private JobSource, private LaneEvents {
   };
 
   // `coordinator` is signalled when the ring runs low, and at every change of state.
-  Shard(const Campaign* campaign, LaneOptions options, WakeEvent* coordinator);
+  Shard(const Campaign* campaign, std::vector<LaneOptions> lanes, WakeEvent* coordinator);
   ~Shard() override;
 
-  // Makes the lane on `reactor` and opens its first session. The reactor is stopped when all is
+  // Makes the lanes on `reactor` and opens their first sessions. The reactor is stopped when all is
   // done.
   void Attach(io::Reactor* reactor);
   void Detach();  // after the reactor's run, in its thread, before the reactor goes
@@ -54,21 +55,23 @@ class Shard : private JobSource, private LaneEvents {
   Settler& settler() { return settler_; }
   const Settler& settler() const { return settler_; }
   std::vector<std::string> TakeNotices();
+  // Of each lane. REQUIRES: after Detach(), seen by joining its thread.
+  const std::vector<LaneStats>& lane_stats() const { return lane_stats_; }
 
  private:
   static constexpr size_t kRing = 8192;  // 60 ms of work at the fastest, 128 KiB
   static constexpr size_t kBatch = 64;   // jobs moved out of the ring at one time
 
-  // JobSource
+  // JobFeed
   bool TakeJob(Job* job) override;
   size_t jobs_waiting() const override;
   bool exhausted() const override;
-  // LaneEvents
-  void OnLaneReady() override;
-  void OnLaneFailed(std::string why) override;
+  // RelayPoolEvents
+  void OnPoolReady() override;
+  void OnPoolFailed(std::string why) override;
   void OnSessionsOpen(uint32_t open) override;
-  void OnLaneNotice(std::string notice) override;
-  void OnLaneDone() override;
+  void OnNotice(std::string notice) override;
+  void OnPoolDone() override;
 
   void OnWake();
   void SetState(State state);
@@ -77,10 +80,11 @@ class Shard : private JobSource, private LaneEvents {
   bool Refill();
 
   const Campaign* const campaign_;
-  const LaneOptions options_;
+  const std::vector<LaneOptions> lanes_;
   WakeEvent* const coordinator_;
   Settler settler_;
-  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<RelayPool> pool_;
+  std::vector<LaneStats> lane_stats_;
   io::Reactor* reactor_ = nullptr;
   // Keeps the reactor from going while another thread wakes it; taken once a wake-up, not a job.
   std::mutex wakeable_mutex_;

@@ -163,7 +163,9 @@ void SinkSession::End(uint16_t code, EnhancedCode enhanced, std::string_view why
   SendReplies();
 }
 
+// Replies that are still on their way (reply_latency) are not sent any more.
 void SinkSession::Close() {
+  lingering_ = true;
   if (open_) shared_.reactor.Close(stream_);
 }
 

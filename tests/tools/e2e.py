@@ -27,7 +27,7 @@ import mta
 
 SUMMARY_KEYS = {"campaign", "recipients", "delivered", "bounced", "deferred", "suppressed", "rejected",
                 "uncertain", "duplicates", "left", "elapsed_s", "messages_per_s",
-                "cpu_us_per_message"}
+                "cpu_us_per_message", "relays"}
 SINK_KEYS = {"messages", "recipients", "bytes", "connections", "peak_connections", "protocol_errors"}
 
 

@@ -1,13 +1,19 @@
 """SMTP servers that misbehave to order, one thread a connection.
 
-FaultServer speaks just enough SMTP (EHLO with PIPELINING, MAIL, RCPT, DATA, RSET, QUIT) to a
-well-behaved client and keeps what it accepted; a subclass overrides one reply. Commands are read line
-by line, so a pipelined group is answered one reply after the other.
+FaultServer speaks just enough SMTP (EHLO with PIPELINING, STARTTLS, AUTH, MAIL, RCPT, DATA, RSET,
+QUIT) to a well-behaved client and keeps what it accepted; a subclass overrides one reply. Commands are
+read line by line, so a pipelined group is answered one reply after the other.
+
+With a certificate it offers STARTTLS (`implicit`: speaks TLS from the first byte); with `mechanisms`
+(PLAIN, LOGIN, XOAUTH2) it takes mail from those who have logged in only.
 """
 
+import base64
+import binascii
 import contextlib
 import re
 import socket
+import ssl
 import threading
 
 
@@ -22,18 +28,27 @@ class Hangup(Exception):
 
 class FaultServer:
     extensions = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
+    mechanisms = ()
+    auth_without_tls = False
+    implicit = False
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.lock = threading.Lock()
         self.accepted = []      # recipients of every message that got its final 250
+        self.attempts = []      # of logging in: (connection, mechanism, user, secret)
+        self.resumed = 0        # TLS sessions that were
         self.connections = 0
+        self.tls = None
+        if certificate is not None:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(certificate.pem, certificate.key)
         self.stopping = False
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.listener.getsockname()[1]
 
     @property
     def url(self):
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"{'smtps' if self.implicit else 'smtp'}://127.0.0.1:{self.port}"
 
     def __enter__(self):
         threading.Thread(target=self.accept_loop, daemon=True).start()
@@ -57,20 +72,23 @@ class FaultServer:
                 return
             with self.lock:
                 self.connections += 1
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+                number = self.connections
+            threading.Thread(target=self.serve, args=(s, number), daemon=True).start()
 
-    def serve(self, s):
-        with contextlib.suppress(OSError), s:
-            s.settimeout(60)
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            session = Session(self, s)
+    def serve(self, s, number):
+        s.settimeout(60)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = Session(self, s, number)
+        with contextlib.suppress(OSError):
             try:
+                if self.implicit:
+                    session.start_tls()
                 self.talk(session)
             except Hangup as hangup:
                 if hangup.gently:
-                    s.shutdown(socket.SHUT_WR)
-                    while s.recv(65536):
-                        pass
+                    session.end_gently()
+        session.file.close()
+        session.socket.close()
 
     # --- What a subclass overrides; each returns a reply without CRLF, or raises Hangup ---
 
@@ -81,6 +99,12 @@ class FaultServer:
 
     def on_greeting(self, session):
         return "220 fault.test ESMTP"
+
+    def on_starttls(self, session):
+        return "220 2.0.0 go ahead"
+
+    def on_auth(self, session, mechanism, user, secret):
+        return "235 2.7.0 welcome"
 
     def on_mail(self, session, address):
         return "250 2.1.0 ok"
@@ -96,10 +120,28 @@ class FaultServer:
 
 
 class Session:
-    def __init__(self, server, s):
-        self.server, self.socket = server, s
+    def __init__(self, server, s, number):
+        self.server, self.socket, self.number = server, s, number  # of the connection, from 1
         self.file = s.makefile("rb")
         self.recipients, self.sender, self.messages = [], None, 0
+        self.in_tls, self.logged_in = False, False
+
+    def start_tls(self):
+        self.file.close()
+        self.socket = self.server.tls.wrap_socket(self.socket, server_side=True)
+        self.file = self.socket.makefile("rb")
+        self.in_tls = True
+        with self.server.lock:
+            self.server.resumed += self.socket.session_reused
+
+    def end_gently(self):
+        """Our side first, then until the peer has closed its own."""
+        if self.in_tls:
+            self.socket.settimeout(5)
+            self.socket = self.socket.unwrap()  # close_notify, RFC 8446 6.1
+        self.socket.shutdown(socket.SHUT_WR)
+        while self.socket.recv(65536):
+            pass
 
     def say(self, reply):
         self.socket.sendall(reply.encode() + b"\r\n")
@@ -117,11 +159,67 @@ class Session:
 
     def do_ehlo(self, line):
         words = ["fault.test", *self.server.extensions]
+        if self.server.tls is not None and not self.in_tls:
+            words.append("STARTTLS")
+        if self.server.mechanisms and (self.in_tls or self.server.auth_without_tls):
+            words.append(f"AUTH {' '.join(self.server.mechanisms)}")
         self.socket.sendall("".join(f"250{'-' if i + 1 < len(words) else ' '}{w}\r\n"
                                     for i, w in enumerate(words)).encode())
 
     def do_helo(self, line):
         self.say("250 fault.test")
+
+    def do_starttls(self, line):
+        reply = "503 5.5.1 not offered"
+        if self.server.tls is not None and not self.in_tls:
+            reply = self.server.on_starttls(self)
+        self.say(reply)
+        if reply.startswith("220"):
+            self.start_tls()
+
+    # --- AUTH (RFC 4954) ---
+
+    def do_auth(self, line):
+        mechanism, _, initial = line.strip()[5:].partition(" ")
+        mechanism = mechanism.upper()
+        read = getattr(self, f"read_{mechanism.lower()}", None)
+        if mechanism not in self.server.mechanisms or read is None:
+            self.say("504 5.5.4 no such mechanism")
+            return
+        if not (self.in_tls or self.server.auth_without_tls):
+            self.say("538 5.7.11 encryption required")
+            return
+        try:
+            user, secret = read(initial)
+        except (binascii.Error, ValueError, AttributeError):
+            self.say("501 5.5.2 cannot be decoded")
+            return
+        with self.server.lock:
+            self.server.attempts.append((self.number, mechanism, user, secret))
+        reply = self.server.on_auth(self, mechanism, user, secret)
+        if mechanism == "XOAUTH2" and reply.startswith("535"):
+            # The reason comes as a challenge, and the client answers it with an empty line.
+            self.challenge(b'{"status":"400","schemes":"Bearer","scope":"https://mail.test/"}')
+        self.logged_in = reply.startswith("235")
+        self.say(reply)
+
+    def challenge(self, text):
+        """Asks and returns what the client answers."""
+        self.say(f"334 {base64.b64encode(text).decode()}")
+        return base64.b64decode(self.read_line().strip(), validate=True)
+
+    def read_plain(self, initial):
+        message = base64.b64decode(initial, validate=True) if initial else self.challenge(b"")
+        _, user, password = message.decode().split("\0")
+        return user, password
+
+    def read_login(self, initial):
+        user = base64.b64decode(initial, validate=True) if initial else self.challenge(b"Username:")
+        return user.decode(), self.challenge(b"Password:").decode()
+
+    def read_xoauth2(self, initial):
+        message = base64.b64decode(initial, validate=True) if initial else self.challenge(b"")
+        return re.fullmatch("user=(.*?)\x01auth=Bearer (.*?)\x01\x01", message.decode()).groups()
 
     def do_noop(self, line):
         self.say("250 2.0.0 ok")
@@ -138,7 +236,9 @@ class Session:
         return re.search("<([^>]*)>", line).group(1)
 
     def do_mail(self, line):
-        reply = self.server.on_mail(self, self.path(line))
+        reply = "530 5.7.0 log in first"
+        if self.logged_in or not self.server.mechanisms:
+            reply = self.server.on_mail(self, self.path(line))
         if self.sender is not None:
             reply = "503 5.5.1 sender already given"
         elif reply.startswith("2"):

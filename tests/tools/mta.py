@@ -1,12 +1,16 @@
-"""Real mail servers for the end-to-end tests: Postfix and Exim, started on a free loopback port.
+"""Real mail servers for the end-to-end tests: Postfix and Exim, started on free loopback ports.
 
 Nothing of the machine is touched: the programs come from Debian's packages unpacked by
 `tools/deps --mta` (never installed, so Postfix and Exim can be there side by side, and no service is
 started), or, where that has not run, from the machine's own installation; configuration, queue, logs
-and mailboxes are in the test's folder. Both deliver every address of the domain `.test` to one
-Maildir and refuse to send anything elsewhere.
+and mailboxes are in the test's folder. Both deliver every address to one Maildir and send nothing
+elsewhere. With a certificate they offer STARTTLS on `port` and speak TLS from the first byte on
+`tls_port`; with a Login they take mail of those who log in only, inside TLS only.
+
+OpenSMTPD is in opensmtpd.py, what Postfix asks about logins in dovecot.py.
 """
 
+import dataclasses
 import grp
 import os
 import pathlib
@@ -19,11 +23,41 @@ import sys
 import time
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
+NOBODY_GROUP = pwd.getpwnam("nobody").pw_gid
 LIBRARY_FOLDERS = ("usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "usr/lib")
 
 
 class Unavailable(Exception):
     """The server cannot be had on this machine; says why and what to do."""
+
+
+@dataclasses.dataclass
+class Login:
+    """The one account that may send. The password is the token of XOAUTH2 and OAUTHBEARER, too."""
+
+    user: str
+    password: str
+    mechanisms: tuple = ("SCRAM-SHA-256", "PLAIN")
+
+
+def end_group(process):
+    """Ends a process and its children (smtpd, deliveries), which share its group."""
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sig)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            continue
+        time.sleep(0.2)
+    process.wait(10)
+
+
+def read_logs(*paths):
+    """Those that are there, one after the other."""
+    return "\n".join(p.read_text(errors="replace") for p in paths if p.is_file())
 
 
 def free_port():
@@ -52,11 +86,15 @@ def find_root(name, program):
 
 
 class Server:
-    """What both have in common: a folder, a port, a process, a Maildir, a log."""
+    """What all have in common: a folder, ports, a process, a Maildir, a log."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, tls=None, login=None):
+        """`tls`: a pki.Certificate; `login`: a Login."""
         self.dir = pathlib.Path(folder).resolve()
+        self.dir.mkdir(exist_ok=True)
+        self.tls, self.login = tls, login
         self.port = free_port()
+        self.tls_port = free_port() if tls else None
         self.maildir = self.dir / "mail" / "inbox"
         self.process = None
 
@@ -76,21 +114,9 @@ class Server:
         raise NotImplementedError
 
     def stop(self):
-        if self.process is None:
-            return
-        # The server's own process group: its children (smtpd, deliveries) end with it.
-        for sig in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, sig)
-            except ProcessLookupError:
-                break
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                continue
-            time.sleep(0.2)
-        self.process.wait(10)
-        self.process = None
+        if self.process is not None:
+            end_group(self.process)
+            self.process = None
 
     def wait_for_greeting(self, seconds):
         deadline = time.monotonic() + seconds
@@ -109,10 +135,7 @@ class Server:
         raise RuntimeError(f"{type(self).__name__} did not come up:\n{self.log()[-3000:]}")
 
     def log(self):
-        try:
-            return self.log_file.read_text(errors="replace")
-        except OSError:
-            return ""
+        return read_logs(self.log_file)
 
     def messages(self):
         """The paths of what has been delivered so far."""
@@ -130,6 +153,8 @@ class Server:
 
 class Postfix(Server):
     """Postfix's master process with its own configuration and queue. Needs root: it changes users."""
+
+    dovecot = None
 
     def start(self):
         need_root("Postfix's master process must be started by root")
@@ -168,18 +193,20 @@ class Postfix(Server):
             virtual_mailbox_base = {self.dir}/mail
             virtual_mailbox_maps = static:inbox/
             virtual_uid_maps = static:{NOBODY}
-            virtual_gid_maps = static:{pwd.getpwnam('nobody').pw_gid}
+            virtual_gid_maps = static:{NOBODY_GROUP}
             virtual_mailbox_limit = 0
             default_transport = error:this test server sends nothing out
             relay_transport = error:this test server sends nothing out
             smtpd_peername_lookup = no
-            smtpd_tls_security_level = none
             biff = no
+            {self.tls_settings()}
+            {self.login_settings()}
             """
         (self.dir / "config/main.cf").write_text(
             "\n".join(line.strip() for line in main_cf.splitlines() if line.strip()) + "\n")
         (self.dir / "config/master.cf").write_text(f"""\
 127.0.0.1:{self.port} inet n - n - - smtpd
+{self.tls_services()}
 pickup    unix  n - n 60   1 pickup
 cleanup   unix  n - n -    0 cleanup
 qmgr      unix  n - n 300  1 qmgr
@@ -202,6 +229,47 @@ postlog   unix-dgram n - n - 1 postlogd
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": libraries,
                  "MAIL_CONFIG": str(self.dir / "config")},
             start_new_session=True)
+
+    def tls_settings(self):
+        if self.tls is None:
+            return "smtpd_tls_security_level = none"
+        return f"""
+            smtpd_tls_security_level = may
+            smtpd_tls_chain_files = {self.tls.key}, {self.tls.pem}
+            smtpd_tls_received_header = yes
+            smtpd_tls_loglevel = 1"""
+
+    def tls_services(self):
+        if self.tls is None:
+            return ""
+        return (f"127.0.0.1:{self.tls_port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n"
+                "tlsmgr unix - - n 1000? 1 tlsmgr")
+
+    def login_settings(self):
+        """Needs self.dir/config to be laid out; starts the service that knows the password."""
+        if self.login is None:
+            return ""
+        import dovecot  # it imports this module
+        self.dovecot = dovecot.Dovecot(self.dir / "dovecot", self.login.user, self.login.password,
+                                       self.login.mechanisms)
+        self.dovecot.start()
+        return f"""
+            smtpd_sasl_auth_enable = yes
+            smtpd_sasl_type = dovecot
+            smtpd_sasl_path = {self.dovecot.socket}
+            smtpd_sasl_security_options = noanonymous
+            smtpd_sasl_authenticated_header = yes
+            smtpd_tls_auth_only = yes
+            smtpd_relay_restrictions = permit_sasl_authenticated, reject
+            smtpd_recipient_restrictions ="""
+
+    def stop(self):
+        super().stop()
+        if self.dovecot is not None:
+            self.dovecot.stop()
+
+    def log(self):
+        return super().log() + (self.dovecot.log() if self.dovecot is not None else "")
 
     @staticmethod
     def first(look_up, *names):
@@ -231,7 +299,7 @@ postlog   unix-dgram n - n - 1 postlogd
         (self.dir / "data").mkdir(mode=0o700)
         os.chown(self.dir / "data", owner, 0)
         (self.dir / "mail").mkdir()
-        os.chown(self.dir / "mail", NOBODY, pwd.getpwnam("nobody").pw_gid)
+        os.chown(self.dir / "mail", NOBODY, NOBODY_GROUP)
 
 
 class Exim(Server):
@@ -265,14 +333,15 @@ domainlist local_domains = *
 deliver_drop_privilege = true
 chunking_advertise_hosts = *
 pipelining_advertise_hosts = *
-tls_advertise_hosts =
+{self.tls_settings(uid, gid)}
 host_lookup =
 recipient_unqualified_hosts =
-acl_smtp_rcpt = accept
+acl_smtp_rcpt = {"rcpt" if self.login else "accept"}
 acl_smtp_data = accept
 smtp_accept_max = 200
 smtp_accept_max_per_connection = 0
 smtp_accept_queue_per_connection = 0
+{self.login_sections()}
 begin routers
 all:
   driver = accept
@@ -291,12 +360,51 @@ inbox:
 begin retry
 * * F,1h,10s
 """)
+        ports = [p for p in (self.port, self.tls_port) if p]
         self.process = subprocess.Popen(
             [program, "-C", config, "-bdf", "-q10s", "-oX",
-             f"<; [127.0.0.1]:{self.port}"],
+             "<; " + " ; ".join(f"[127.0.0.1]:{p}" for p in ports)],
             stdin=subprocess.DEVNULL, stdout=open(self.dir / "exim.out", "wb"),
             stderr=subprocess.STDOUT, env=environment, start_new_session=True,
             **({"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}))
+
+    def tls_settings(self, uid, gid):
+        if self.tls is None:
+            return "tls_advertise_hosts ="
+        import pki  # it imports this module
+        copy = pki.copy(self.tls, self.dir / "tls", uid, gid)
+        return f"""\
+tls_advertise_hosts = *
+tls_on_connect_ports = {self.tls_port}
+tls_certificate = {copy.pem}
+tls_privatekey = {copy.key}"""
+
+    def login_sections(self):
+        """PLAIN, LOGIN and CRAM-MD5 as Exim has them built in; the password is looked up in a file,
+        so that nothing in it means anything to Exim's string expansion."""
+        if self.login is None:
+            return ""
+        logins = self.dir / "logins"
+        logins.write_text(f'"{self.login.user}": {self.login.password}\n')
+        logins.chmod(0o644)
+
+        def known(user):
+            return f"${{lookup{{{user}}}lsearch{{{logins}}}{{$value}}fail}}"
+
+        sections = {"PLAIN": f"driver = plaintext\n  server_prompts = :\n  server_set_id = $auth2\n"
+                             f"  server_condition = ${{if eq{{$auth3}}{{{known('$auth2')}}}}}",
+                    "LOGIN": f"driver = plaintext\n  server_prompts = Username:: : Password::\n"
+                             f"  server_set_id = $auth1\n"
+                             f"  server_condition = ${{if eq{{$auth2}}{{{known('$auth1')}}}}}",
+                    "CRAM-MD5": f"driver = cram_md5\n  server_set_id = $auth1\n"
+                                f"  server_secret = {known('$auth1')}"}
+        lines = ["begin acl", "rcpt:", "  accept authenticated = *",
+                 "  deny message = relay not permitted", "begin authenticators"]
+        for mechanism in self.login.mechanisms:
+            lines += [f"{mechanism.lower().replace('-', '_')}:", f"  public_name = {mechanism}",
+                      "  server_advertise_condition = ${if def:tls_in_cipher}",
+                      f"  {sections[mechanism]}"]
+        return "\n".join(lines)
 
     def copy_in(self, root):
         """The unpacked packages may lie where the account that Exim runs as cannot look."""
@@ -322,10 +430,5 @@ begin retry
                 "NSS_WRAPPER_GROUP": str(self.dir / "group")}
 
     def log(self):
-        parts = [super().log()]
-        for name in ("spool/panic.log", "spool/reject.log", "exim.out"):
-            try:
-                parts.append((self.dir / name).read_text(errors="replace"))
-            except OSError:
-                pass
-        return "\n".join(parts)
+        names = ("spool/main.log", "spool/panic.log", "spool/reject.log", "exim.out")
+        return read_logs(*(self.dir / name for name in names))

@@ -26,6 +26,7 @@ void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
   command->add_option("--to-name", d.to_name, "Display name in To (Mustache): '{{first_name}}'")
       ->group(group);
   command->add_option("--header", flags->headers, "Further header 'Name: value'; may be repeated")
+      ->allow_extra_args(false)
       ->group(group);
   command->add_option("--name", d.name, "Name of the campaign")->group(group);
   command->add_option("--kind", d.kind, "bulk (default) or transactional")->group(group);
@@ -81,6 +82,7 @@ absl::StatusOr<pipeline::CampaignDefinition> ReadDefinition(const CLI::App& comm
   }
   if (absl::Status s = AddHeaders(flags.headers, &over); !s.ok()) return s;
   pipeline::CampaignDefinition d = pipeline::Overlay(base, over);
+  ApplyRelayFlags(flags.relay, &d.relays);
   if (d.name.empty()) d.name = NameFromTime();
   return d;
 }

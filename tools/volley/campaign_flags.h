@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "pipeline/campaign/definition.h"
+#include "tools/volley/relay_flags.h"
 
 namespace volley::tools {
 
@@ -17,6 +18,7 @@ struct CampaignFlags {
   std::string file;
   std::string state_dir = "./volley-state";
   pipeline::CampaignDefinition over;  // what flags gave
+  RelayFlags relay;                   // `send` only
   uint32_t connections = 0;
   uint32_t messages_per_connection = 0;
   std::vector<std::string> headers;  // "Name: value"

@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "io/resolver/resolver.h"
 #include "pipeline/campaign/campaign.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/shard/runner.h"
@@ -33,6 +34,8 @@ constexpr const char* kFooter = R"(Examples:
   volley send newsletter.toml --dry-run
   volley send --from 'Ann <ann@example.org>' --to people.csv --subject 'Hello {{first_name}}' \
               --text hello.txt --via smtp://127.0.0.1:2525
+  volley send newsletter.toml --via smtp://mail.example.org:587 --user ann --password-file smtp.pw
+  volley send newsletter.toml --via 'smtps://a.example.org?weight=3' --via smtps://b.example.org
   cut -d, -f1,2 people.csv | volley send newsletter.toml --to - --limit 10
 
 Exit code: 0 when every recipient was delivered or deliberately left out, 1 when sending failed for
@@ -64,8 +67,12 @@ double CpuSeconds() {
          static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-// One shard delivers over 100,000 small messages a second; more help only where there are cores.
-uint32_t DefaultShards() { return std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u); }
+// One shard delivers over 100,000 small messages a second; more help only where there are cores,
+// and connections for each to keep busy.
+uint32_t DefaultShards(uint32_t connections) {
+  const uint32_t cores = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
+  return std::clamp(connections / 16, 1u, cores);
+}
 
 // Consent and a way out come first: newsletters to the outside world need an unsubscribe header.
 absl::Status CheckUnsubscribe(const CampaignDefinition& d, const SendFlags& flags,
@@ -115,6 +122,43 @@ Totals MakeTotals(const Campaign& campaign, const RunResult& r) {
   return t;
 }
 
+nlohmann::ordered_json RelaysJson(const RunResult& r) {
+  auto list = nlohmann::ordered_json::array();
+  for (const pipeline::RelayResult& relay : r.relays) {
+    const pipeline::LaneStats& s = relay.stats;
+    nlohmann::ordered_json out = {{"name", relay.name},       {"weight", relay.weight},
+                                  {"delivered", s.delivered}, {"sessions", s.sessions},
+                                  {"tls", nullptr},           {"cipher", nullptr},
+                                  {"verified", nullptr},      {"handshakes", s.handshakes},
+                                  {"resumed", s.resumed},     {"auth", nullptr}};
+    if (s.tls) {
+      out["tls"] = s.tls->version;
+      out["cipher"] = s.tls->cipher;
+      out["verified"] = s.tls->verified;
+    }
+    if (s.auth) out["auth"] = engine::sasl::MechanismName(*s.auth);
+    list.push_back(std::move(out));
+  }
+  return list;
+}
+
+// "by smtp.example.org: 900 delivered over TLSv1.3, verified, SCRAM-SHA-256": where there is more
+// to say than "in clear to the only relay".
+void PrintRelays(const RunResult& r) {
+  for (const pipeline::RelayResult& relay : r.relays) {
+    const pipeline::LaneStats& s = relay.stats;
+    if (r.relays.size() == 1 && !s.tls && !s.auth) continue;
+    std::string how = s.tls ? fmt::format("{} {}, certificate {}", s.tls->version, s.tls->cipher,
+                                          s.tls->verified ? "verified" : "not verified")
+                            : "no TLS";
+    if (s.tls && s.handshakes > 1) {
+      how += fmt::format(", {} of {} sessions resumed", Grouped(s.resumed), Grouped(s.handshakes));
+    }
+    if (s.auth) how += fmt::format(", log-in {}", engine::sasl::MechanismName(*s.auth));
+    fmt::print("  by {}: {} delivered; {}\n", relay.name, Grouped(s.delivered), how);
+  }
+}
+
 void PrintJson(const Campaign& campaign, const RunResult& r, const Totals& t) {
   const nlohmann::ordered_json out = {{"campaign", campaign.id()},
                                       {"recipients", r.final.recipients},
@@ -128,7 +172,8 @@ void PrintJson(const Campaign& campaign, const RunResult& r, const Totals& t) {
                                       {"left", t.left},
                                       {"elapsed_s", t.elapsed_s},
                                       {"messages_per_s", t.messages_per_s},
-                                      {"cpu_us_per_message", t.cpu_us_per_message}};
+                                      {"cpu_us_per_message", t.cpu_us_per_message},
+                                      {"relays", RelaysJson(r)}};
   fmt::print("{}\n", out.dump());
 }
 
@@ -146,6 +191,7 @@ void PrintSummary(const Campaign& campaign, const RunResult& r, const Totals& t)
   for (const std::string& note : import.notes) fmt::print("  {}\n", note);
   fmt::print("  {:.2f} s, {} messages a second, {:.1f} us CPU a message ({})\n", t.elapsed_s,
              Grouped(static_cast<uint64_t>(t.messages_per_s)), t.cpu_us_per_message, r.backend);
+  PrintRelays(r);
   PrintReasons(r);
   if (t.left > 0) {
     fmt::print("stopped: {} recipients are left and were not tried\n", Grouped(t.left));
@@ -195,21 +241,32 @@ int DryRun(const Campaign& campaign, bool json) {
   return failed == 0 ? 0 : 1;
 }
 
-struct Relay {
-  pipeline::RelayUrl url;
+// Everything that can go wrong before a connection: names, files, secrets, addresses.
+absl::StatusOr<std::vector<pipeline::Relay>> FindRelays(const CampaignDefinition& d,
+                                                        const SendFlags& flags,
+                                                        io::Resolver* resolver) {
+  std::vector<pipeline::Relay> relays;
   std::vector<io::Endpoint> endpoints;
-};
-
-absl::StatusOr<Relay> FindRelay(const CampaignDefinition& d, const SendFlags& flags) {
-  auto url = pipeline::ParseRelayUrl(d.via);
-  if (!url.ok()) return url.status();
-  if (!d.helo.empty()) {
-    if (absl::Status s = pipeline::CheckHeloName(d.helo); !s.ok()) return s;
+  for (const pipeline::RelayDefinition& definition : d.relays) {
+    auto relay = pipeline::ConfigureRelay(definition, resolver);
+    if (!relay.ok()) return relay.status();
+    relays.push_back(*std::move(relay));
   }
-  auto endpoints = pipeline::ResolveRelay(*url);
-  if (!endpoints.ok()) return absl::UnavailableError(endpoints.status().message());
-  if (absl::Status s = CheckUnsubscribe(d, flags, *endpoints); !s.ok()) return s;
-  return Relay{*std::move(url), *std::move(endpoints)};
+  const bool weighted =
+      std::any_of(relays.begin(), relays.end(), [](const auto& r) { return r.weight > 0; });
+  if (!weighted) {
+    return absl::InvalidArgumentError(
+        "every relay has weight 0, which means to stand by: give one of them a weight");
+  }
+  for (pipeline::Relay& relay : relays) {
+    // A name that does not exist may be a name service's fault: not the user's to mend in a file.
+    if (absl::Status s = pipeline::ResolveRelay(&relay, resolver); !s.ok()) {
+      return absl::UnavailableError(s.message());
+    }
+    endpoints.insert(endpoints.end(), relay.endpoints.begin(), relay.endpoints.end());
+  }
+  if (absl::Status s = CheckUnsubscribe(d, flags, endpoints); !s.ok()) return s;
+  return relays;
 }
 
 int Send(const CLI::App& command, const SendFlags& flags) {
@@ -221,11 +278,13 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   const auto backend = ParseBackendChoice(flags.io);
   if (!backend.ok()) return ReportError(backend.status());
 
-  Relay relay;
+  std::vector<pipeline::Relay> relays;
   if (!flags.dry_run) {
-    auto found = FindRelay(*definition, flags);
+    auto resolver = io::Resolver::Create({});
+    if (!resolver.ok()) return ReportError(resolver.status());
+    auto found = FindRelays(*definition, flags, resolver->get());
     if (!found.ok()) return ReportError(found.status());
-    relay = *std::move(found);
+    relays = *std::move(found);
   }
   Progress progress(!flags.no_progress && !flags.json);
   pipeline::PrepareOptions prepare;
@@ -243,10 +302,9 @@ int Send(const CLI::App& command, const SendFlags& flags) {
 
   RaiseFileLimit();
   pipeline::RunOptions run;
-  run.relay = relay.url;
-  run.endpoints = relay.endpoints;
-  run.shards = flags.shards == 0 ? DefaultShards() : flags.shards;
+  run.relays = std::move(relays);
   run.connections = definition->connections.value_or(pipeline::kDefaultConnections);
+  run.shards = flags.shards == 0 ? DefaultShards(run.connections) : flags.shards;
   run.messages_per_connection =
       definition->messages_per_connection.value_or(pipeline::kDefaultMessagesPerConnection);
   run.reactor.backend = *backend;
@@ -279,7 +337,11 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   AddCampaignFlags(command, &flags->campaign);
   const auto how = "How to send";
   command
-      ->add_option("--via", flags->campaign.over.via, "Relay: smtp://host:port, lmtp://host:port")
+      ->add_option(
+          "--via", flags->campaign.relay.via,
+          "Relay: smtp://host:587, smtps://host, lmtp+unix:///path, a name such as gmail or "
+          "ses:eu-west-1, or an address to look it up for; several share the mail")
+      ->allow_extra_args(false)
       ->group(how);
   command->add_option("--connections", flags->campaign.connections, "Connections at one time (10)")
       ->check(CLI::Range(1u, pipeline::kMaxConnections))
@@ -292,7 +354,7 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   command->add_option("--shards", flags->shards, "Threads that send (half the cores)")
       ->check(CLI::Range(1u, 256u))
       ->group(how);
-  command->add_option("--helo", flags->campaign.over.helo, "Name to greet with (this host's)")
+  command->add_option("--helo", flags->campaign.relay.over.helo, "Name to greet with (this host's)")
       ->group(how);
   command->add_option("--io", flags->io, "auto, uring or epoll")->group(how);
   command->add_flag("--dry-run", flags->dry_run, "Compose every message, send none")->group(how);
@@ -302,6 +364,7 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
       ->add_flag("--without-unsubscribe", flags->without_unsubscribe,
                  "Send bulk mail that nobody can unsubscribe from")
       ->group(how);
+  AddRelayFlags(command, &flags->campaign.relay);
   const auto output = "Output";
   command->add_flag("--json", flags->json, "Summary as one JSON object")->group(output);
   command->add_flag("--no-progress", flags->no_progress, "No progress on standard error")

@@ -1,98 +1,31 @@
 #include "io/resolver/resolver.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <string>
-#include <thread>
+
+#include "tests/io/resolver/name_server.h"
 
 namespace volley::io {
 namespace {
 
 using ::testing::HasSubstr;
 
-// A name server on a loopback port that knows a few names. Answers hold the question, and the
-// records of `zone` for it: NXDOMAIN for names that begin with "no-such", SERVFAIL for "broken",
-// silence for "silent".
-class NameServer {
- public:
-  NameServer() : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in a{};
-    a.sin_family = AF_INET;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&a), sizeof a), 0);
-    socklen_t bytes = sizeof a;
-    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&a), &bytes), 0);
-    address_ = "127.0.0.1@" + std::to_string(ntohs(a.sin_port));
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~NameServer() {
-    stop_ = true;
-    thread_.join();
-    close(fd_);
-  }
-  const std::string& address() const { return address_; }
-
- private:
-  void Serve() {
-    char query[1500];
-    while (!stop_) {
-      pollfd p{fd_, POLLIN, 0};
-      if (poll(&p, 1, 20) <= 0) continue;
-      sockaddr_in from{};
-      socklen_t bytes = sizeof from;
-      const ssize_t n =
-          recvfrom(fd_, query, sizeof query, 0, reinterpret_cast<sockaddr*>(&from), &bytes);
-      if (n < 17) continue;
-      const std::string reply = Answer({query, static_cast<size_t>(n)});
-      if (reply.empty()) continue;
-      sendto(fd_, reply.data(), reply.size(), 0, reinterpret_cast<sockaddr*>(&from), bytes);
-    }
-  }
-
-  static void Record(std::string* reply, char type, std::string_view data) {
-    reply->append("\xc0\x0c\0", 3);  // the question's name
-    reply->push_back(type);
-    reply->append("\0\x01\0\0\0\x3c\0", 7);  // IN, 60 s
-    reply->push_back(static_cast<char>(data.size()));
-    reply->append(data);
-    ++(*reply)[7];
-  }
-
-  static std::string Answer(std::string_view query) {
-    size_t end = 12;
-    while (end < query.size() && query[end] != 0) end += static_cast<unsigned char>(query[end]) + 1;
-    end += 5;
-    if (end > query.size()) return "";
-    const std::string_view question = query.substr(12, end - 12);
-    const char type = question[question.size() - 3];
-    std::string label(question.substr(1, static_cast<unsigned char>(question[0])));
-    for (char& c : label) c = static_cast<char>(tolower(c));
-    if (label == "silent") return "";
-    std::string reply(query.substr(0, 2));
-    reply.append("\x81\x80\0\x01\0\0\0\0\0\0", 10);
-    reply.append(question);
-    if (label == "no-such") reply[3] = '\x83';
-    if (label == "broken") reply[3] = '\x82';
-    if (label == "both" && type == 1) Record(&reply, 1, {"\x7f\0\0\x05", 4});
-    if (label == "both" && type == 28) Record(&reply, 28, std::string(15, '\0') + '\x01');
-    if (label == "four" && type == 1) Record(&reply, 1, {"\x7f\0\0\x06", 4});
-    if (label == "_smtp" && type == 33) {
-      Record(&reply, 33, {"\0\x0a\0\x05\x02\x4b\x02mx\x04test\0", 15});
-    }
-    return reply;
-  }
-
-  const int fd_;
-  std::string address_;
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
+// NXDOMAIN for names that begin with "no-such", SERVFAIL for "broken", silence for "silent".
+testing::DnsReply Zone(std::string_view name, uint16_t type) {
+  const std::string_view label = name.substr(0, name.find('.'));
+  testing::DnsReply reply;
+  reply.silent = label == "silent";
+  if (label == "no-such") reply.code = 3;
+  if (label == "broken") reply.code = 2;
+  if (label == "both" && type == 1) reply.records = {{"\x7f\0\0\x05", 4}};
+  if (label == "both" && type == 28) reply.records = {std::string(15, '\0') + '\x01'};
+  if (label == "four" && type == 1) reply.records = {{"\x7f\0\0\x06", 4}};
+  if (label == "_smtp" && type == 33) reply.records = {testing::SrvData(10, 5, 587, "mx.test")};
+  return reply;
+}
 
 class ResolverTest : public ::testing::Test {
  protected:
@@ -105,7 +38,7 @@ class ResolverTest : public ::testing::Test {
     EXPECT_TRUE(resolver.ok()) << resolver.status();
     resolver_ = *std::move(resolver);
   }
-  NameServer server_;
+  testing::NameServer server_{Zone};
   std::unique_ptr<Resolver> resolver_;
 };
 

@@ -140,7 +140,7 @@ TEST(Definition, SaysWhatIsMissingAndBothWaysToGiveIt) {
   d.recipients_path = "r";
   EXPECT_THAT(std::string(CheckDefinition(d, true).message()), HasSubstr("--via"));
   EXPECT_TRUE(CheckDefinition(d, false).ok());
-  d.via = "smtp://localhost";
+  d.relays.emplace_back().via = "smtp://localhost";
   EXPECT_TRUE(CheckDefinition(d, true).ok());
   d.kind = "x";
   EXPECT_FALSE(CheckDefinition(d, true).ok());
