@@ -91,8 +91,9 @@ Conversation::Conversation(io::Reactor* reactor, io::TlsClientContext* tls, cons
       peer_(peer),
       options_(options),
       client_options_(MakeOptions(*relay, peer, options)),
-      credentials_(relay->credentials == nullptr || options.only_tls ? nullptr
-                                                                     : relay->credentials->current()),
+      credentials_(relay->credentials == nullptr || options.only_tls
+                       ? nullptr
+                       : relay->credentials->current()),
       client_(&client_options_, this),
       channel_(reactor, this) {
   if (credentials_ != nullptr) client_.UseCredentials(&credentials_->credentials);
@@ -170,8 +171,8 @@ void Conversation::NoteHello() {
   const engine::smtp::Capabilities& offered = client_.capabilities();
   const absl::Duration took = SinceStep();
   round_trip_ = std::min(round_trip_, took);
-  std::string detail = (*shown_)(offered.greeting_name) + " offers " +
-                       ListCapabilities(offered, *shown_);
+  std::string detail =
+      (*shown_)(offered.greeting_name) + " offers " + ListCapabilities(offered, *shown_);
   const bool wants_tls = !client_.tls() && (options_.tls == TlsPolicy::kOpportunistic ||
                                             options_.tls == TlsPolicy::kRequired);
   // What is offered before TLS counts for nothing behind it (RFC 3207 §4.2).
@@ -256,11 +257,11 @@ void Conversation::OnClosed(const io::CloseInfo& info) {
     const bool timed_out = info.status.code() == absl::StatusCode::kDeadlineExceeded ||
                            info.sys_errno == ETIMEDOUT || close_note_ == "no reply in time";
     connect_time_ = ended_after_;
-    connect_failure_ = {info.sys_errno, timed_out, connect_time_,
-                        (*shown_)(info.status.message().empty()
-                                      ? std::string_view(close_note_)
-                                      : std::string_view(info.status.message().data(),
-                                                         info.status.message().size()))};
+    connect_failure_ = {
+        info.sys_errno, timed_out, connect_time_,
+        (*shown_)(info.status.message().empty() ? std::string_view(close_note_)
+                                                : std::string_view(info.status.message().data(),
+                                                                   info.status.message().size()))};
   }
   if (handshaking_ && channel_.tls_error() != nullptr) {
     client_.OnTlsFailed(channel_.tls_error()->message);
@@ -269,8 +270,8 @@ void Conversation::OnClosed(const io::CloseInfo& info) {
   client_.OnConnectionClosed(info.unsent_bytes, why);
   if (own_command_ && own_end_ == CloseReason::kNone) own_end_ = CloseReason::kPeerClosed;
   if (own_end_ != CloseReason::kNone) {
-    end_words_ = fmt::format("{} (waiting for the reply to {})", why,
-                             engine::smtp::CommandName(stage_));
+    end_words_ =
+        fmt::format("{} (waiting for the reply to {})", why, engine::smtp::CommandName(stage_));
   } else {
     end_words_ = (*shown_)(client_.error().empty() ? std::string_view(why) : client_.error());
   }
@@ -317,7 +318,7 @@ void Conversation::NoteCommand(std::string_view output) {
   const std::optional<CommandKind> command = CommandOf(output);
   if (!command) return;
   stage_ = *command;
-  BeginStep(StepOf(*command));
+  if (step_ != "message") BeginStep(StepOf(*command));
 }
 
 void Conversation::SetReplyTimer() {
@@ -331,9 +332,9 @@ void Conversation::SetReplyTimer() {
 
 // --- What it is asked ---
 
-void Conversation::Say(std::string_view command) {
+void Conversation::Say(std::string line) {
   VOLLEY_CHECK(ready() && !sending_ && !own_command_);
-  own_line_ = std::string(command) + "\r\n";
+  own_line_ = std::move(line);
   own_command_ = own_sending_ = sending_ = true;
   own_parser_.Reset();
   reply_.reset();
@@ -398,7 +399,9 @@ void Conversation::Expire() {
 // --- How it ended ---
 
 const io::TlsError* Conversation::tls_error() const {
-  return tls_info_ ? nullptr : channel_.tls_error();
+  const io::TlsError* error = channel_.tls_error();
+  // Many servers end without close_notify; what was missing then is said by who waited for it.
+  return error != nullptr && error->failure == io::TlsFailure::kTruncated ? nullptr : error;
 }
 
 SessionEnd Conversation::End() const {

@@ -1,9 +1,9 @@
 // Conversation: one connection to a relay, driven as the delivery's sessions drive theirs (the same
 // client machine, the same options), one step at a time and with everything noted down.
 //
-// Once ready() it does what it is asked: Say() a command, Deliver() a message, Quit(). MAIL and RCPT
-// without a message are said here and not by the client machine: that one runs whole transactions,
-// and a third way through its busiest part would serve nobody but this.
+// Once ready() it does what it is asked: Say() a command, Deliver() a message, Quit(). MAIL and
+// RCPT without a message are said here and not by the client machine: that one runs whole
+// transactions, and a third way through its busiest part would serve nobody but this.
 //
 // Threading: the reactor's thread; it has no loop of its own. LIFETIME: relay, TLS context and
 //   `shown` outlive it; destroy it when ended() or after the reactor.
@@ -72,7 +72,9 @@ class Conversation final : private io::ChannelHandler,
   absl::Duration round_trip() const { return round_trip_; }  // EHLO's, the least of them
   const engine::smtp::Capabilities& capabilities() const { return client_.capabilities(); }
   const std::optional<io::TlsInfo>& tls_info() const { return tls_info_; }
-  const io::TlsError* tls_error() const;  // null: TLS did not fail
+  // Null: TLS did not fail. With tls_info(): after the handshake, in which TLS 1.3 has no place for
+  // a server to refuse a client's certificate.
+  const io::TlsError* tls_error() const;
   bool authenticated() const { return client_.authenticated(); }
   bool token_renewal_may_help() const { return client_.token_renewal_may_help(); }
   uint64_t credentials_version() const { return credentials_ ? credentials_->version : 0; }
@@ -83,7 +85,7 @@ class Conversation final : private io::ChannelHandler,
   SessionEnd End() const;
 
   // --- What to do; REQUIRES: ready(), and what was asked before is over ---
-  void Say(std::string_view command);  // one line without CRLF
+  void Say(std::string line);  // one command, with CRLF
   const HeardReply* reply() const { return reply_ && !sending_ ? &*reply_ : nullptr; }
   void Deliver(std::string_view from, std::string_view to, bool smtputf8, std::string content);
   struct HeardVerdict {
@@ -92,7 +94,8 @@ class Conversation final : private io::ChannelHandler,
     HeardReply reply;
   };
   const std::optional<HeardVerdict>& verdict() const { return verdict_; }
-  void Quit();
+  bool idle() const { return !own_command_ && client_.idle(); }  // nothing is unanswered
+  void Quit();                                                   // REQUIRES: idle()
   // Ends it without a word; ended() follows.
   void Abort();
   // The whole check's time is over: as if the reply that is due had not come in time.

@@ -143,6 +143,34 @@ std::string UrlOf(const CheckTarget& target, PortAnswer answer, uint16_t port) {
   return (answer == PortAnswer::kTls ? "smtps://" : "smtp://") + HostPort(target, port);
 }
 
+// --- Before anything is connected to ---
+
+std::optional<Diagnosis> DiagnoseConfiguration(const RelayDefinition& definition,
+                                               const absl::Status& status) {
+  const std::string words(status.message());
+  const bool discovers = definition.via.find("://") == std::string::npos &&
+                         definition.via.find('@') != std::string::npos;
+  const bool unavailable = status.code() == absl::StatusCode::kUnavailable;
+  const bool refreshes = !definition.credentials.oauth2.empty();
+  // A file that may not be read has that code too.
+  const bool endpoint_says_no = refreshes && status.code() == absl::StatusCode::kPermissionDenied &&
+                                words.find("token endpoint") != std::string::npos;
+  if (endpoint_says_no || (unavailable && refreshes)) {
+    return Diagnosis{Fault::kTokenUnavailable, words,
+                     "No access token, so no log-in. Where the endpoint refuses the refresh token "
+                     "(invalid_grant), somebody has to log in with a browser and allow access "
+                     "again; where it cannot be reached, look at token_url and the network."};
+  }
+  if (discovers && status.code() == absl::StatusCode::kNotFound) {
+    return Diagnosis{Fault::kNoSubmissionService, words,
+                     "Few providers announce their servers by DNS: take host and port from your "
+                     "provider's help pages and write smtps://HOST or smtp://HOST:587."};
+  }
+  if (!unavailable) return std::nullopt;
+  return Diagnosis{Fault::kNameLookupFailed, words,
+                   "Is this host online, and does /etc/resolv.conf name a server that answers?"};
+}
+
 // --- The name ---
 
 Diagnosis DiagnoseName(const CheckTarget& target, io::DnsStatus status, std::string_view error,
@@ -403,8 +431,9 @@ Diagnosis DiagnoseAuth(const CheckTarget& target, const SessionEnd& end,
   std::string advice(engine::sasl::Advice(end.auth));
   if (fault == Fault::kAuthMechanismMissing && !end.auth_offered) {
     const std::string works = PortThatWorks(target, others);
-    advice = "This port lets nobody log in: it is for mail between servers, or logging in is "
-             "switched off. ";
+    advice =
+        "This port lets nobody log in: it is for mail between servers, or logging in is "
+        "switched off. ";
     advice += works.empty() ? "Submission is port 587 or 465; without user name and secret, mail "
                               "for the server's own domains can be tried."
                             : works;
@@ -461,8 +490,9 @@ Diagnosis DiagnoseNoStartTls(const CheckTarget& target, const SessionEnd& end,
   if (advice.empty()) advice = "Try smtps:// (port 465) or another port (587).";
   return Make(target, Fault::kStartTlsMissing,
               "the server does not offer STARTTLS, and TLS is required",
-              advice + " A firewall can strip STARTTLS from the reply, so nothing is sent in clear "
-                       "unless ?tls=opportunistic or ?tls=off allow it.");
+              advice +
+                  " A firewall can strip STARTTLS from the reply, so nothing is sent in clear "
+                  "unless ?tls=opportunistic or ?tls=off allow it.");
 }
 
 }  // namespace

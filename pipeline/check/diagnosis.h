@@ -8,6 +8,7 @@
 #define VOLLEY_PIPELINE_CHECK_DIAGNOSIS_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@
 #include "io/resolver/resolver.h"
 #include "io/tls/tls_info.h"
 #include "pipeline/check/port_probe.h"
+#include "pipeline/route/relay.h"
 
 namespace volley::pipeline {
 
@@ -92,6 +94,11 @@ struct Diagnosis {
   std::string advice;  // what to try
 };
 
+// A relay that could not be configured (ConfigureRelay's status): nullopt where the command or a
+// file must be mended first, a diagnosis where the name service or a token endpoint is the reason.
+std::optional<Diagnosis> DiagnoseConfiguration(const RelayDefinition& definition,
+                                               const absl::Status& status);
+
 // Where we wanted to go: the values that words are made of.
 struct CheckTarget {
   std::string host;  // name or address; empty for a Unix socket
@@ -110,14 +117,14 @@ std::string UrlOf(const CheckTarget& target, PortAnswer answer, uint16_t port);
 
 // What is known of a name that was not found.
 struct NameHints {
-  std::string nearest;                 // a known server's name that is nearly the same; or empty
+  std::string nearest;                  // a known server's name that is nearly the same; or empty
   std::vector<std::string> that_exist;  // names like it that have an address
 };
 Diagnosis DiagnoseName(const CheckTarget& target, io::DnsStatus status, std::string_view error,
                        const NameHints& hints);
 
-// No address took the connection. `connect`: how the first one ended; `others`: what the other ports
-// answer, in the order of preference; may be empty.
+// No address took the connection. `connect`: how the first one ended; `others`: what the other
+// ports answer, in the order of preference; may be empty.
 struct ConnectFailure {
   int sys_errno = 0;
   bool timed_out = false;
@@ -142,8 +149,8 @@ struct SessionEnd {
   bool auth_offered = false;  // any mechanism, in the last EHLO
   std::string renewal;        // of a refused token: what came of getting another
 };
-// `same_port`: what it says to a TLS handshake where it said nothing at all. `others`: as above, for
-// what another port may have (TLS, AUTH).
+// `same_port`: what it says to a TLS handshake where it said nothing at all. `others`: as above,
+// for what another port may have (TLS, AUTH).
 Diagnosis DiagnoseEnd(const CheckTarget& target, const SessionEnd& end,
                       const PortFinding& same_port, std::span<const PortFinding> others);
 

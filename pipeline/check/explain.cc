@@ -52,14 +52,14 @@ std::string MechanismWords(const Capabilities& c, const ShownText& shown) {
 // RFC 9422: what each limit means for a run.
 void ExplainLimits(const Capabilities& c, std::vector<std::string>* lines) {
   if (c.mail_max) {
-    lines->push_back(fmt::format(
-        "LIMITS MAILMAX={}: volley opens a new connection after each {} messages", *c.mail_max,
-        *c.mail_max));
+    lines->push_back(
+        fmt::format("LIMITS MAILMAX={}: volley opens a new connection after each {} messages",
+                    *c.mail_max, *c.mail_max));
   }
   if (c.rcpt_max) {
-    lines->push_back(
-        fmt::format("LIMITS RCPTMAX={}: at most {} recipients a message (volley sends each its own)",
-                    *c.rcpt_max, *c.rcpt_max));
+    lines->push_back(fmt::format(
+        "LIMITS RCPTMAX={}: at most {} recipients a message (volley sends each its own)",
+        *c.rcpt_max, *c.rcpt_max));
   }
   if (c.rcpt_domain_max) {
     lines->push_back(fmt::format(
@@ -105,7 +105,8 @@ std::string ListCapabilities(const Capabilities& c, const ShownText& shown) {
   if (c.smtputf8) AppendWord("SMTPUTF8", &list);
   if (c.dsn) AppendWord("DSN", &list);
   if (c.enhanced_status_codes) AppendWord("ENHANCEDSTATUSCODES", &list);
-  if (const std::string limits = LimitWords(c); !limits.empty()) AppendWord("LIMITS " + limits, &list);
+  if (const std::string limits = LimitWords(c); !limits.empty())
+    AppendWord("LIMITS " + limits, &list);
   if (c.starttls) AppendWord("STARTTLS", &list);
   if (c.requiretls) AppendWord("REQUIRETLS", &list);
   if (!c.auth.empty()) AppendWord("AUTH" + MechanismWords(c, shown), &list);
@@ -124,7 +125,8 @@ std::vector<std::string> ExplainCapabilities(const Capabilities& c, absl::Durati
     lines.push_back(fmt::format("SIZE {}: messages over {} are refused before they are sent",
                                 c.size_max, SizeWords(c.size_max)));
   } else {
-    lines.push_back("no SIZE limit is told: a message that is too big is refused after it was sent");
+    lines.push_back(
+        "no SIZE limit is told: a message that is too big is refused after it was sent");
   }
   if (!c.eight_bit_mime) lines.push_back("no 8BITMIME: content with 8-bit bytes cannot be sent");
   lines.push_back(c.smtputf8 ? "SMTPUTF8: addresses like jürgen@example.org can be mailed"

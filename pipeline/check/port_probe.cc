@@ -146,9 +146,7 @@ void PortProbe::OnClosed(const io::CloseInfo& info) {
   // version that we do not take.
   const bool nothing = error == nullptr || error->failure == io::TlsFailure::kPeerClosed ||
                        error->failure == io::TlsFailure::kTimeout;
-  finding_.answer = spoke     ? PortAnswer::kOther
-                    : nothing ? PortAnswer::kSilent
-                              : PortAnswer::kTls;
+  finding_.answer = spoke ? PortAnswer::kOther : nothing ? PortAnswer::kSilent : PortAnswer::kTls;
 }
 
 }  // namespace volley::pipeline

@@ -65,7 +65,7 @@ constexpr Rule kRules[] = {
     {kAny, kAny, "sendasdenied", Fault::kSenderRejected},
     {kAny, kAny, "not owned by", Fault::kSenderRejected},
     {kAny, kAny, "address is not verified", Fault::kSenderRejected},
-    {kAny, kAny, "sender verify failed", Fault::kSenderRejected},  // Exim
+    {kAny, kAny, "sender verify failed", Fault::kSenderRejected},         // Exim
     {kAny, kAny, "from address does not match", Fault::kSenderRejected},  // SendGrid
     {7, 60, "", Fault::kSenderRejected},
     {1, 7, "", Fault::kSenderRejected},  // RFC 3463 §3.2: bad sender's mailbox address syntax
@@ -139,10 +139,11 @@ std::string AdviceFor(Fault fault, const Refusal& refusal) {
       return refusal.authenticated
                  ? fmt::format("The account may not send to {}: ask the server's administrator.",
                                refusal.to)
-                 : fmt::format("Without a log-in the server takes mail for its own domains only, "
-                               "and {} is none of them: give --user and a secret, or have this "
-                               "host's address allowed.",
-                               refusal.to);
+                 : fmt::format(
+                       "Without a log-in the server takes mail for its own domains only, "
+                       "and {} is none of them: give --user and a secret, or have this "
+                       "host's address allowed.",
+                       refusal.to);
     case Fault::kRecipientRejected:
       return fmt::format("Check the address {}; the connection itself works.", refusal.to);
     case Fault::kTemporarilyRejected:

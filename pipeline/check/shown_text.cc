@@ -1,10 +1,11 @@
 #include "pipeline/check/shown_text.h"
 
 #include <algorithm>
-#include <array>
+#include <optional>
 
 #include "engine/sasl/base64.h"
 #include "engine/sasl/mechanism.h"
+#include "pipeline/credentials/printable.h"
 
 namespace volley::pipeline {
 namespace {
@@ -46,12 +47,7 @@ std::string ShownText::operator()(std::string_view text) const {
     return text.find(secret.reveal()) != std::string_view::npos;
   });
   if (repeats) return std::string(kNotShown);
-  std::string shown(text.substr(0, kBytesMax));
-  for (char& c : shown) {
-    if (c < 0x20 || c > 0x7e) c = '?';
-  }
-  if (text.size() > kBytesMax) shown += "...";
-  return shown;
+  return Printable(text, kBytesMax);
 }
 
 }  // namespace volley::pipeline

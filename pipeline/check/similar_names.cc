@@ -14,18 +14,18 @@ namespace {
 
 // Servers without a preset, or with several names.
 constexpr std::string_view kOtherHosts[] = {
-    "aspmx.l.google.com", "smtp.office365.com", "smtp-mail.outlook.com", "smtp.live.com",
-    "smtp.mail.me.com",   "smtp.gmx.net",       "mail.gmx.net",          "smtp.web.de",
-    "smtp.ionos.com",     "smtp.1und1.de",      "smtp.orange.fr",        "smtp.free.fr",
-    "smtp.comcast.net",   "smtp.zoho.com",      "smtp.zoho.eu",          "smtp.yandex.com",
+    "aspmx.l.google.com",     "smtp.office365.com", "smtp-mail.outlook.com", "smtp.live.com",
+    "smtp.mail.me.com",       "smtp.gmx.net",       "mail.gmx.net",          "smtp.web.de",
+    "smtp.ionos.com",         "smtp.1und1.de",      "smtp.orange.fr",        "smtp.free.fr",
+    "smtp.comcast.net",       "smtp.zoho.com",      "smtp.zoho.eu",          "smtp.yandex.com",
     "securesmtp.t-online.de",
 };
 
 std::vector<std::string> KnownHosts() {
   std::vector<std::string> hosts;
   for (const Preset& preset : Presets()) {
-    const auto found = FindPreset(preset.argument.empty() ? preset.name
-                                                          : preset.name + ":" + preset.example);
+    const auto found =
+        FindPreset(preset.argument.empty() ? preset.name : preset.name + ":" + preset.example);
     if (!found.ok()) continue;
     if (const auto url = ParseRelayUrl(found->url); url.ok()) hosts.push_back(url->host);
   }

@@ -10,7 +10,6 @@ namespace volley::pipeline {
 using engine::Secret;
 
 void CredentialLoader::Change::Add(const absl::StatusOr<bool>& read) {
-  tried = true;
   if (read.ok()) {
     changed |= *read;
   } else {
@@ -20,7 +19,6 @@ void CredentialLoader::Change::Add(const absl::StatusOr<bool>& read) {
 
 void CredentialLoader::Change::Add(const Change& change) {
   changed |= change.changed;
-  tried |= change.tried;
   status.Update(change.status);
 }
 
@@ -49,6 +47,7 @@ absl::Status CredentialLoader::LoadAll() {
 absl::StatusOr<bool> CredentialLoader::ReadOne(size_t which) {
   WatchedSecret& secret = secrets_[which];
   absl::StatusOr<bool> changed = secret.Read(limits());
+  errors_[which] = changed.status();
   if (!changed.ok()) return changed;
   if (which == kToken && secret.is_command()) PlanRenewal(secret.expires_in());
   if (which == kRefreshToken && *changed) rotated_.Clear();
@@ -101,6 +100,7 @@ absl::StatusOr<bool> CredentialLoader::Refresh() {
                           .client_secret = secrets_[kClientSecret].value().reveal(),
                           .refresh_token = refresh_token.reveal()},
                          http_.get(), stop_);
+  errors_[kEndpoint] = grant.status();
   if (!grant.ok()) return grant.status();
   if (!grant->refresh_token.empty()) rotated_ = std::move(grant->refresh_token);
   PlanRenewal(grant->expires_in);
@@ -120,7 +120,7 @@ absl::StatusOr<bool> CredentialLoader::RefreshOrReadAgain() {
 bool CredentialLoader::ReadRefreshSecrets() {
   bool changed = false;
   for (const size_t which : {kClientSecret, kRefreshToken}) {
-    if (!secrets_[which].given()) continue;
+    if (!secrets_[which].CanChange()) continue;
     const absl::StatusOr<bool> read = ReadOne(which);
     changed |= read.ok() && *read;
   }
@@ -148,6 +148,12 @@ engine::sasl::Credentials CredentialLoader::MakeCredentials() const {
           .authorization_id = definition_.authorization_id,
           .password = secrets_[kPassword].value().Clone(),
           .token = refreshes() ? refreshed_token_.Clone() : secrets_[kToken].value().Clone()};
+}
+
+absl::Status CredentialLoader::error() const {
+  absl::Status first;
+  for (const absl::Status& error : errors_) first.Update(error);
+  return first;
 }
 
 bool CredentialLoader::HasFiles() const {

@@ -26,7 +26,6 @@ class CredentialLoader {
   // What came of a reading. Both may be: one secret has changed, another cannot be read.
   struct Change {
     bool changed = false;
-    bool tried = false;  // anything at all
     absl::Status status;
 
     void Add(const absl::StatusOr<bool>& read);
@@ -48,12 +47,15 @@ class CredentialLoader {
 
   engine::sasl::Credentials MakeCredentials() const;
   io::MonoTime next_renewal() const { return next_renewal_; }  // Infinite(): never
+  // What is wrong and has not come right since; OK: nothing.
+  absl::Status error() const;
   bool HasFiles() const;
   // Nothing can ever change: variables and pipes only.
   bool IsConstant() const;
 
  private:
   enum : size_t { kPassword, kToken, kClientSecret, kRefreshToken, kSecrets };
+  static constexpr size_t kEndpoint = kSecrets;  // in errors_
 
   WaitLimits limits() const { return {.timeout = options_.command_timeout, .stop = stop_}; }
   bool refreshes() const { return secrets_[kRefreshToken].given(); }
@@ -69,6 +71,7 @@ class CredentialLoader {
   const StopSignal* const stop_;
   const std::shared_ptr<HttpClient> http_;
   std::array<WatchedSecret, kSecrets> secrets_;
+  std::array<absl::Status, kSecrets + 1> errors_;  // of the last try of each
   // RFC 6749 §6: the endpoint may give a new refresh token with the access token, and the old one
   // is not good any more. Kept in memory only: where the first one came from is not ours to write.
   engine::Secret rotated_;

@@ -175,7 +175,7 @@ void CredentialKeeper::Impl::Take(const CredentialLoader::Change& change,
     next->version = current_->version + 1;
     current_ = std::move(next);
   }
-  if (change.tried) error_ = change.status;
+  error_ = loader_.error();
   if (!refused) return;
   answered_ = *refused;
   answer_ = change.status.ok() ? Renewal::kUnchanged : Renewal::kFailed;

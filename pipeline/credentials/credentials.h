@@ -100,7 +100,8 @@ class CredentialKeeper {
   void Refused(uint64_t version);
   // kUnchanged for a version that is current and was not refused.
   Renewal renewal(uint64_t version) const;
-  // What the last try to read or renew met; empty: nothing wrong. A failed renewal is tried again.
+  // What cannot be read or renewed at present; empty: nothing wrong. A failed renewal is tried
+  // again.
   std::string renewal_error() const;
 
  private:

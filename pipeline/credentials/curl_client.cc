@@ -1,5 +1,7 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -39,6 +41,31 @@ bool InitCurl() {
   static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   return ready;
 }
+
+// A peer that is gone is an error and not a signal: OpenSSL's writes raise SIGPIPE, and libcurl
+// would ignore it for all threads (or, with CURLOPT_NOSIGNAL, not at all).
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() {
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
+  }
+  ~WithoutSigpipe() {
+    const timespec now{};
+    if (!was_pending_) sigtimedwait(&sigpipe_, nullptr, &now);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+
+ private:
+  sigset_t sigpipe_, before_;
+  bool was_pending_ = false;
+};
 
 // The body, bounded and in memory that is wiped.
 struct Body {
@@ -177,6 +204,7 @@ class CurlClient final : public HttpClient {
 
   absl::StatusOr<HttpReply> PostForm(const std::string& url, const Secret& form,
                                      const StopSignal* stop) override {
+    const WithoutSigpipe guard;  // outlives the transfer, whose end may write, too
     Transfer transfer;
     if (!InitCurl() || !transfer.Set(url, form, options_)) {
       return absl::UnavailableError("libcurl cannot be set up: is it older than 7.87?");

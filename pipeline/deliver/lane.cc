@@ -27,9 +27,6 @@ Lane::Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Se
   VOLLEY_CHECK(!options_.relay.endpoints.empty() && options_.connections_max > 0);
   client_options_ = MakeClientOptions(options_.relay, options_.relay.endpoints[0]);
   client_options_.scram_keys = &scram_keys_;
-  if (options_.relay.tls_config != nullptr) {
-    tls_context_ = std::make_unique<io::TlsClientContext>(options_.relay.tls_config);
-  }
 }
 
 Lane::~Lane() { VOLLEY_CHECK(open_ == 0); }
@@ -91,6 +88,16 @@ void Lane::ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> messa
 }
 
 // --- Sessions ---
+
+// nullptr: there is none, and the lane has gone on without TLS or failed.
+io::TlsClientContext* Lane::TlsContext() {
+  if (tls_context_ == nullptr) {
+    auto config = options_.relay.tls_config->Get();
+    if (!config.ok()) return nullptr;
+    tls_context_ = std::make_unique<io::TlsClientContext>(*std::move(config));
+  }
+  return tls_context_.get();
+}
 
 void Lane::OnSessionTls(const io::TlsInfo& info) {
   ++stats_.handshakes;

@@ -122,6 +122,7 @@ class Lane : private io::Timer {
   void Delivered();
   std::unique_ptr<engine::message::ComposedMessage> TakeMessage();
   void ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> message);
+  io::TlsClientContext* TlsContext();
   void OnSessionTls(const io::TlsInfo& info);
   void OnSessionReady(const engine::smtp::Client& client);
   void OnSessionIdle(Session* session);
@@ -157,7 +158,7 @@ class Lane : private io::Timer {
   const LaneOptions options_;
   engine::sasl::ScramKeyCache scram_keys_;
   engine::smtp::ClientOptions client_options_;         // tls becomes kOff when GiveUpTls()
-  std::unique_ptr<io::TlsClientContext> tls_context_;  // null: no TLS
+  std::unique_ptr<io::TlsClientContext> tls_context_;  // null: no TLS yet
   LaneStats stats_;
 
   std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused

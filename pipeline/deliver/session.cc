@@ -15,6 +15,7 @@ using engine::smtp::CommandKind;
 using engine::smtp::Verdict;
 using engine::smtp::VerdictKind;
 constexpr uint16_t kAuthRequiredCode = 530;
+constexpr std::string_view kNoTlsContext = "TLS cannot be set up on this host";
 
 Session::Session(Lane* lane)
     : lane_(lane), client_(&lane->client_options_, this), channel_(lane->reactor_, this) {}
@@ -37,7 +38,7 @@ void Session::Open(const io::Endpoint& peer) {
   options.timeout = lane_->options_.connect_timeout;
   if (relay.tls == engine::smtp::TlsPolicy::kImplicit) {
     handshaking_ = true;
-    channel_.ConnectTls(peer, options, lane_->tls_context_.get(), relay.tls_options);
+    channel_.ConnectTls(peer, options, lane_->TlsContext(), relay.tls_options);
   } else {
     channel_.Connect(peer, options);
   }
@@ -65,7 +66,9 @@ void Session::StartTls() {
   if (sending_ || handshaking_) return;
   handshaking_ = true;
   lane_->reactor_->CancelTimer(this);
-  channel_.StartTls(lane_->tls_context_.get(), lane_->options_.relay.tls_options);
+  io::TlsClientContext* context = lane_->TlsContext();
+  if (context == nullptr) return Close(kNoTlsContext);
+  channel_.StartTls(context, lane_->options_.relay.tls_options);
 }
 
 void Session::OnTlsReady(const io::TlsInfo& info) {
@@ -196,16 +199,26 @@ std::string Session::WhyEnded(const io::CloseInfo& info) const {
   return close_note_.empty() ? "closed" : close_note_;
 }
 
+void Session::NoteTlsFailure(SessionEnd* end) {
+  std::string why;
+  if (const io::TlsError* error = channel_.tls_error()) {
+    why = fmt::format("TLS: {}: {}", io::TlsFailureWords(error->failure), error->message);
+  } else if (close_note_ == kNoTlsContext) {
+    why = close_note_;
+  } else {
+    return;  // it did not get that far
+  }
+  end->tls_failed = true;
+  client_.OnTlsFailed(why);
+}
+
 void Session::OnClosed(const io::CloseInfo& info) {
   lane_->reactor_->CancelTimer(this);
   closing_ = true;
   sending_ = open_ = false;
   SessionEnd end;
   end.was_ready = was_ready_;
-  if (handshaking_ && channel_.tls_error() != nullptr) {
-    end.tls_failed = true;
-    client_.OnTlsFailed(channel_.tls_error()->message);
-  }
+  if (handshaking_) NoteTlsFailure(&end);
   end.why = WhyEnded(info);
   client_.OnConnectionClosed(info.unsent_bytes, end.why);
   end.auth_failure = client_.auth_failure();

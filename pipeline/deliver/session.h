@@ -77,6 +77,7 @@ class Session final : private io::ChannelHandler,
   void Close(std::string_view note);
   void FreeEndedSlots();
   uint32_t FindFreeSlot() const;  // kTransactionSlots: none
+  void NoteTlsFailure(SessionEnd* end);
   std::string WhyEnded(const io::CloseInfo& info) const;
 
   Lane* const lane_;

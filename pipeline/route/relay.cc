@@ -144,9 +144,14 @@ absl::Status ConfigureTls(const RelayDefinition& d, const Via& via, Relay* relay
                "TLS is off, so ca_file, client_certificate and tls_name have no meaning: "
                "leave them out, or write tls=required");
   }
-  auto config = io::TlsClientConfig::Create(options);
-  if (!config.ok()) return config.status();
-  relay->tls_config = *std::move(config);
+  const bool plain_settings = options.ca_file.empty() &&
+                              options.certificate.certificate_file.empty() &&
+                              options.cipher_list.empty() && options.ciphersuites.empty();
+  relay->tls_config = std::make_shared<TlsConfigLoader>(std::move(options));
+  if (relay->tls != TlsPolicy::kOpportunistic || !plain_settings) {
+    // What is wrong with the files is said before anything is connected to.
+    if (auto config = relay->tls_config->Get(); !config.ok()) return config.status();
+  }
   relay->tls_options.server_name = d.tls_name.empty() ? relay->url.host : d.tls_name;
   if (via.discovered) relay->tls_options.also_accept = {via.discovered->domain};
   relay->tls_options.session_key = fmt::format("{}:{}", relay->url.host, relay->url.port);
@@ -188,6 +193,11 @@ absl::Status OpenCredentials(const RelayDefinition& d, const Via& via, Relay* re
 }
 
 }  // namespace
+
+absl::StatusOr<std::shared_ptr<const io::TlsClientConfig>> TlsConfigLoader::Get() {
+  std::call_once(once_, [this] { config_ = io::TlsClientConfig::Create(options_); });
+  return config_;
+}
 
 absl::StatusOr<Relay> ConfigureRelay(const RelayDefinition& definition, io::Resolver* resolver) {
   auto via = ReadVia(definition.via, resolver);

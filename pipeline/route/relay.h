@@ -11,9 +11,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -45,6 +47,20 @@ struct RelayDefinition {
   bool operator==(const RelayDefinition&) const = default;
 };
 
+// A TLS configuration that is made when it is first asked for: reading the system's store takes some
+// 50 ms of CPU, which a run over plain connections need not pay. Thread-safe.
+class TlsConfigLoader {
+ public:
+  explicit TlsConfigLoader(io::TlsClientOptions options) : options_(std::move(options)) {}
+  // Errors: as TlsClientConfig::Create; always the same answer.
+  absl::StatusOr<std::shared_ptr<const io::TlsClientConfig>> Get();
+
+ private:
+  const io::TlsClientOptions options_;
+  std::once_flag once_;
+  absl::StatusOr<std::shared_ptr<const io::TlsClientConfig>> config_;
+};
+
 struct Relay {
   RelayUrl url;      // a preset's or a discovered one's too
   std::string name;  // for messages: as the user wrote it
@@ -52,8 +68,9 @@ struct Relay {
   // Where the URL says nothing: required with credentials, else opportunistic.
   engine::smtp::TlsPolicy tls = engine::smtp::TlsPolicy::kOff;
   io::TlsConnectOptions tls_options;  // verify is kRequired for kRequired and kImplicit
-  std::shared_ptr<const io::TlsClientConfig> tls_config;  // null for kOff
-  std::shared_ptr<CredentialKeeper> credentials;          // null: no AUTH
+  // Null for kOff. ConfigureRelay has had it loaded, but for kOpportunistic with the system's store.
+  std::shared_ptr<TlsConfigLoader> tls_config;
+  std::shared_ptr<CredentialKeeper> credentials;  // null: no AUTH
   std::optional<engine::sasl::Mechanism> auth;
   bool auth_insecure = false;
   uint32_t weight = 1;                  // share of the mail; 0: stands by until others are down

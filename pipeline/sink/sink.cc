@@ -122,8 +122,7 @@ io::StreamHandler* Sink::Impl::OnAccept(io::StreamId id, const io::Endpoint& pee
   ++counters.connections;
   counters.peak_connections = std::max<uint64_t>(counters.peak_connections, ++open_);
   SinkSession* session = FreeSession();
-  session->Open(id, peer);
-  return session;
+  return session->Open(id, peer);
 }
 
 void Sink::Impl::OnAcceptPaused(const absl::Status& status, bool retrying) {

@@ -25,14 +25,17 @@
 #include "engine/smtp/server.h"
 #include "io/net/endpoint.h"
 #include "io/reactor/reactor.h"
+#include "io/tls/tls_context.h"
 
 namespace volley::pipeline {
 
 struct SinkOptions {
   std::vector<io::Endpoint> endpoints;  // where to listen; port 0: the kernel picks one
   engine::smtp::ServerOptions server;   // protocol, extensions, size limit
-  std::string maildir;                  // folder for the messages; empty: they are not kept
-  std::string jsonl;                    // file the envelopes are appended to; empty: none
+  // TLS from the first byte (RFC 8314 §3.3); nullptr: in clear.
+  std::shared_ptr<const io::TlsServerConfig> tls;
+  std::string maildir;  // folder for the messages; empty: they are not kept
+  std::string jsonl;    // file the envelopes are appended to; empty: none
   // Every flight of replies leaves this long after the bytes that caused it were read, in order, so
   // that a pipelined group costs it once: it stands for the round trip. The greeting leaves after
   // twice this: the TCP handshake would have taken the other one.

@@ -34,7 +34,9 @@ SinkShared::SinkShared(io::Reactor* reactor_in, SinkOptions options_in)
       options(std::move(options_in)),
       replies(reactor_in, options.reply_latency, [this](const SinkFlight& f) { Release(f); }),
       greetings(reactor_in, 2 * options.reply_latency,
-                [this](const SinkFlight& f) { Release(f); }) {}
+                [this](const SinkFlight& f) { Release(f); }) {
+  if (options.tls) tls = std::make_unique<io::TlsServerContext>(options.tls);
+}
 
 void SinkShared::Notice(const std::string& text, bool* told) {
   if (!*told && options.on_notice) options.on_notice(text);
@@ -42,12 +44,16 @@ void SinkShared::Notice(const std::string& text, bool* told) {
 }
 
 SinkSession::SinkSession(SinkShared* shared, uint32_t index)
-    : shared_(*shared), index_(index), server_(&shared->options.server, this), deadline_(this) {}
+    : shared_(*shared),
+      index_(index),
+      channel_(&shared->reactor, this),
+      server_(&shared->options.server, this),
+      deadline_(this) {}
 
 // --- The connection ---
 
-void SinkSession::Open(io::StreamId stream, const io::Endpoint& peer) {
-  stream_ = stream;
+io::StreamHandler* SinkSession::Open(io::StreamId stream, const io::Endpoint& peer) {
+  channel_.Adopt(stream);
   ++generation_;
   open_ = true;
   sending_ = ending_ = lingering_ = peer_closed_ = false;
@@ -58,6 +64,17 @@ void SinkSession::Open(io::StreamId stream, const io::Endpoint& peer) {
   server_.Reset();
   server_.Start();
   shared_.reactor.SetTimer(&deadline_, shared_.reactor.Now() + shared_.options.idle_timeout);
+  handshaking_ = shared_.tls != nullptr;
+  if (handshaking_) {
+    channel_.StartTlsServer(shared_.tls.get(), {});
+  } else {
+    Schedule(&shared_.greetings);
+  }
+  return channel_.stream_handler();
+}
+
+void SinkSession::OnTlsReady(const io::TlsInfo&) {
+  handshaking_ = false;
   Schedule(&shared_.greetings);
 }
 
@@ -95,13 +112,13 @@ void SinkSession::Release(const SinkFlight& flight) {
 }
 
 void SinkSession::SendReplies() {
-  if (sending_ || lingering_ || !open_) return;
+  if (sending_ || lingering_ || handshaking_ || !open_) return;
   const uint64_t taken = server_.output_taken();
   if (taken < released_) {
     const std::string_view bytes = server_.TakeOutput(released_ - taken);
     const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
     sending_ = true;
-    shared_.reactor.Send(stream_, {&piece, 1});
+    channel_.Send({&piece, 1});
   } else if (server_.closed() && taken == server_.output_end()) {
     Finish();
   }
@@ -116,7 +133,7 @@ void SinkSession::OnSent() {
 void SinkSession::Finish() {
   if (peer_closed_) return Close();
   lingering_ = true;
-  shared_.reactor.ShutdownWrite(stream_);
+  channel_.ShutdownWrite();
   Linger();
 }
 
@@ -153,6 +170,7 @@ void SinkSession::Dismiss() {
 
 void SinkSession::End(uint16_t code, EnhancedCode enhanced, std::string_view why) {
   if (!open_ || ending_ || lingering_) return;
+  if (handshaking_) return Close();  // nothing can be said yet
   ending_ = true;
   const std::string text =
       fmt::format("{} {}, closing the connection", shared_.options.server.hostname, why);
@@ -166,7 +184,7 @@ void SinkSession::End(uint16_t code, EnhancedCode enhanced, std::string_view why
 // Replies that are still on their way (reply_latency) are not sent any more.
 void SinkSession::Close() {
   lingering_ = true;
-  if (open_) shared_.reactor.Close(stream_);
+  if (open_) channel_.Close();
 }
 
 // --- The messages ---

@@ -17,6 +17,7 @@
 
 #include "engine/smtp/server.h"
 #include "io/reactor/reactor.h"
+#include "io/tls/channel.h"
 #include "pipeline/sink/delay_line.h"
 #include "pipeline/sink/journal.h"
 #include "pipeline/sink/maildir.h"
@@ -45,10 +46,11 @@ class SinkShared {
   io::Reactor& reactor;
   const SinkOptions options;
   SinkCounters counters;
-  std::unique_ptr<Maildir> maildir;          // nullptr: not asked for
-  std::unique_ptr<EnvelopeJournal> journal;  // nullptr: not asked for
-  bool no_new_mail = false;                  // stopping: MAIL is refused
-  bool say_goodbye = false;                  // stopping: who has no transaction open is told to go
+  std::unique_ptr<Maildir> maildir;           // nullptr: not asked for
+  std::unique_ptr<EnvelopeJournal> journal;   // nullptr: not asked for
+  std::unique_ptr<io::TlsServerContext> tls;  // nullptr: in clear
+  bool no_new_mail = false;                   // stopping: MAIL is refused
+  bool say_goodbye = false;                   // stopping: who has no transaction open is told to go
   DelayLine<SinkFlight> replies;
   DelayLine<SinkFlight> greetings;
   bool storage_told = false;
@@ -57,12 +59,13 @@ class SinkShared {
   virtual void Release(const SinkFlight& flight) = 0;
 };
 
-class SinkSession : public io::StreamHandler, private engine::smtp::ServerHandler {
+class SinkSession : private io::ChannelHandler, private engine::smtp::ServerHandler {
  public:
   SinkSession(SinkShared* shared, uint32_t index);
 
-  // A new connection. REQUIRES: the last one is closed.
-  void Open(io::StreamId stream, const io::Endpoint& peer);
+  // A new connection; what the reactor tells of it goes to the handler returned. REQUIRES: the last
+  // one is closed.
+  io::StreamHandler* Open(io::StreamId stream, const io::Endpoint& peer);
   // Replies up to there may leave. Ignored for an older connection.
   void Release(const SinkFlight& flight);
   // The sink stops: says 421 if no transaction is open; one that is may end first.
@@ -82,7 +85,8 @@ class SinkSession : public io::StreamHandler, private engine::smtp::ServerHandle
     SinkSession& session_;
   };
 
-  // io::StreamHandler
+  // io::ChannelHandler
+  void OnTlsReady(const io::TlsInfo& info) override;
   void OnData(std::span<const char> bytes) override;
   void OnSent() override;
   void OnPeerClosed() override;
@@ -111,12 +115,13 @@ class SinkSession : public io::StreamHandler, private engine::smtp::ServerHandle
   SinkShared& shared_;
   const uint32_t index_;
   uint32_t generation_ = 0;
-  io::StreamId stream_;
+  io::Channel channel_;
   engine::smtp::Server server_;
   Deadline deadline_;
   std::string peer_, helo_;  // for the journal only
 
   bool open_ = false;
+  bool handshaking_ = false;  // TLS is not there yet
   bool sending_ = false;
   bool ending_ = false;  // the last deadline is set
   bool lingering_ = false;

@@ -6,15 +6,20 @@ read line by line, so a pipelined group is answered one reply after the other.
 
 With a certificate it offers STARTTLS (`implicit`: speaks TLS from the first byte); with `mechanisms`
 (PLAIN, LOGIN, XOAUTH2) it takes mail from those who have logged in only.
+
+TokenEndpoint is where OAuth2 access tokens come from.
 """
 
 import base64
 import binascii
 import contextlib
+import http.server
+import json
 import re
 import socket
 import ssl
 import threading
+import urllib.parse
 
 
 class Hangup(Exception):
@@ -105,6 +110,10 @@ class FaultServer:
 
     def on_auth(self, session, mechanism, user, secret):
         return "235 2.7.0 welcome"
+
+    def oauth_error(self, user, token):
+        """What comes before a 535 to XOAUTH2."""
+        return b'{"status":"400","schemes":"Bearer","scope":"https://mail.test/"}'
 
     def on_mail(self, session, address):
         return "250 2.1.0 ok"
@@ -199,7 +208,7 @@ class Session:
         reply = self.server.on_auth(self, mechanism, user, secret)
         if mechanism == "XOAUTH2" and reply.startswith("535"):
             # The reason comes as a challenge, and the client answers it with an empty line.
-            self.challenge(b'{"status":"400","schemes":"Bearer","scope":"https://mail.test/"}')
+            self.challenge(self.server.oauth_error(user, secret))
         self.logged_in = reply.startswith("235")
         self.say(reply)
 
@@ -272,3 +281,44 @@ class Session:
                 self.server.accepted += recipients
         self.say(reply)
         self.server.after_content(self)
+
+
+class TokenEndpoint(http.server.ThreadingHTTPServer):
+    """RFC 6749 6: gives token-1, token-2, ... for a refresh token; a subclass may answer otherwise."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), TokenHandler)
+        self.requests = []  # their parameters
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/token"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *unused):
+        self.shutdown()
+        self.server_close()
+
+    def answer(self):
+        """HTTP status and JSON object for the newest of `requests`."""
+        return 200, {"access_token": f"token-{len(self.requests)}", "token_type": "Bearer",
+                     "expires_in": 3600}
+
+
+class TokenHandler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.requests.append(dict(urllib.parse.parse_qsl(body)))
+        status, answer = self.server.answer()
+        text = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *unused):
+        """Not to standard error."""

@@ -237,7 +237,7 @@ postlog   unix-dgram n - n - 1 postlogd
             smtpd_tls_security_level = may
             smtpd_tls_chain_files = {self.tls.key}, {self.tls.pem}
             smtpd_tls_received_header = yes
-            smtpd_tls_loglevel = 1"""
+            smtpd_tls_loglevel = summary, cache"""
 
     def tls_services(self):
         if self.tls is None:

@@ -96,6 +96,9 @@ int ReportError(const absl::Status& status) {
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kPermissionDenied:  // a key others can read; a refresh token that is
+                                               // over
+    case absl::StatusCode::kDeadlineExceeded:  // a command for a secret that hangs
       return 2;
     default:
       return 1;

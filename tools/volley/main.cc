@@ -12,6 +12,7 @@
 
 #include "engine/base/nearest_name.h"
 #include "io/reactor/reactor.h"
+#include "tools/volley/check.h"
 #include "tools/volley/preview.h"
 #include "tools/volley/send.h"
 #include "tools/volley/sink.h"
@@ -64,6 +65,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   volley::tools::AddSendCommand(app, &exit_code);
   volley::tools::AddPreviewCommand(app, &exit_code);
+  volley::tools::AddCheckCommand(app, &exit_code);
   volley::tools::AddSinkCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

@@ -26,6 +26,7 @@ constexpr const char* kFooter = R"(Examples:
   volley sink --listen 127.0.0.1:0 --jsonl got.jsonl
   volley sink --maildir ./inbox --messages 100       stop after 100 messages
   volley sink --reply-latency 20ms --no-pipelining   pretend to be a far and old server
+  volley sink --tls-certificate cert.pem --tls-key key.pem    smtps://127.0.0.1:2525
   volley sink --lmtp --listen unix:/tmp/lmtp.sock
 
 Ctrl-C stops it: open transactions may finish, then the counts are printed. Exit code: 0 when it ran,
@@ -38,7 +39,7 @@ struct SinkFlags {
   std::vector<std::string> listen = {"127.0.0.1:2525"};
   bool discard = false, lmtp = false, json = false, allow_remote = false;
   bool no_pipelining = false, no_chunking = false;
-  std::string maildir, jsonl;
+  std::string maildir, jsonl, tls_certificate, tls_key;
   std::string reply_latency = "0", run_for, size_max = "100M", io = "auto";
   uint64_t messages = 0;
 };
@@ -141,6 +142,16 @@ absl::StatusOr<pipeline::SinkOptions> MakeOptions(const SinkFlags& flags) {
   options.maildir = flags.maildir;
   options.jsonl = flags.jsonl;
   options.messages_max = flags.messages;
+  if (!flags.tls_key.empty() && flags.tls_certificate.empty()) {
+    return absl::InvalidArgumentError("--tls-key without --tls-certificate: give both");
+  }
+  if (!flags.tls_certificate.empty()) {
+    io::TlsServerOptions tls;
+    tls.certificate = {flags.tls_certificate, flags.tls_key};
+    auto config = io::TlsServerConfig::Create(tls);
+    if (!config.ok()) return config.status();
+    options.tls = *std::move(config);
+  }
   return options;
 }
 
@@ -243,6 +254,12 @@ void AddSinkCommand(CLI::App& app, int* exit_code) {
   command->add_flag("--no-pipelining", flags->no_pipelining, "Do not offer PIPELINING");
   command->add_flag("--no-chunking", flags->no_chunking, "Do not offer CHUNKING (BDAT)");
   command->add_flag("--lmtp", flags->lmtp, "Speak LMTP (RFC 2033): a reply for each recipient");
+  command
+      ->add_option("--tls-certificate", flags->tls_certificate,
+                   "Speak TLS from the first byte (smtps://) with this certificate (PEM)")
+      ->type_name("FILE");
+  command->add_option("--tls-key", flags->tls_key, "Its key, when not in the same file (PEM)")
+      ->type_name("FILE");
   command->add_option("--size-max", flags->size_max, "Largest message: bytes, 64K, 10M; 0: any")
       ->type_name("BYTES")
       ->capture_default_str();

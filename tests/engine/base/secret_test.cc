@@ -1,9 +1,8 @@
 #include "engine/base/secret.h"
 
 #include <algorithm>
-#include <cinttypes>
 #include <cstdint>
-#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <ostream>
 #include <string>
@@ -86,8 +85,10 @@ std::string MappingFlags(const void* address) {
   std::ifstream smaps("/proc/self/smaps");
   bool inside = false;
   for (std::string line; std::getline(smaps, line);) {
-    uintptr_t begin = 0, end = 0;
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+    char* dash = nullptr;
+    const uintptr_t begin = std::strtoull(line.c_str(), &dash, 16);  // "7f00...-7f01... rw-p"
+    if (*dash == '-') {
+      const uintptr_t end = std::strtoull(dash + 1, nullptr, 16);
       inside = begin <= wanted && wanted < end;
     } else if (inside && line.starts_with("VmFlags:")) {
       return line.substr(line.find(' ') + 1);

@@ -22,8 +22,8 @@ namespace volley::pipeline {
 namespace {
 
 using Renewal = CredentialKeeper::Renewal;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 using volley::testing::Eventually;
 using volley::testing::FakeHttpClient;
 using volley::testing::HttpAnswer;
@@ -269,8 +269,8 @@ TEST(CredentialKeeper, GetsTheFirstTokenWhenOpened) {
   EXPECT_EQ(TokenOf(*keeper), "t1");
   EXPECT_EQ(keeper->current()->version, 1u);
   EXPECT_THAT(http->forms(),
-              testing::ElementsAre("grant_type=refresh_token&refresh_token=hunter2-refresh"
-                                   "&client_id=client&client_secret=hunter2-client"));
+              ::testing::ElementsAre("grant_type=refresh_token&refresh_token=hunter2-refresh"
+                                     "&client_id=client&client_secret=hunter2-client"));
 }
 
 TEST(CredentialKeeper, DoesNotOpenWhenTheEndpointSaysNo) {

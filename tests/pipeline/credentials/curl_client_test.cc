@@ -16,8 +16,8 @@ namespace volley::pipeline {
 namespace {
 
 using engine::Secret;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 using volley::testing::HttpAnswer;
 using volley::testing::LoopbackHttpServer;
 using enum absl::StatusCode;
@@ -47,12 +47,12 @@ TEST(CurlClient, PostsAFormAndReadsTheAnswer) {
   EXPECT_EQ(reply->body.reveal(), R"({"access_token":"t"})");
   ASSERT_EQ(server.requests().size(), 1u);
   const std::string request = server.requests()[0];
-  EXPECT_THAT(request, testing::StartsWith("POST /token HTTP/1.1\r\n"));
+  EXPECT_THAT(request, ::testing::StartsWith("POST /token HTTP/1.1\r\n"));
   EXPECT_THAT(request, HasSubstr("\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
   EXPECT_THAT(request, HasSubstr("\r\nAccept: application/json\r\n"));
   EXPECT_THAT(request, Not(HasSubstr("Authorization")));
   EXPECT_THAT(request, Not(HasSubstr("Expect")));
-  EXPECT_THAT(request, testing::EndsWith("\r\n\r\n" + std::string(kForm)));
+  EXPECT_THAT(request, ::testing::EndsWith("\r\n\r\n" + std::string(kForm)));
 }
 
 TEST(CurlClient, AnyStatusIsAReply) {

@@ -10,7 +10,7 @@
 namespace volley::pipeline {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 using volley::testing::FakeHttpClient;
 using volley::testing::ReplyOf;
 using volley::testing::WordsOf;
@@ -43,11 +43,11 @@ TEST(TokenEndpoint, IsAskedWithAForm) {
   ASSERT_TRUE(grant.ok()) << grant.status();
   EXPECT_EQ(grant->access_token.reveal(), "t");
   EXPECT_EQ(grant->expires_in, absl::Seconds(3599));
-  EXPECT_THAT(http.forms(), testing::ElementsAre("grant_type=refresh_token"
-                                                 "&refresh_token=1%2F%2Fhunter2-refresh%2Btoken"
-                                                 "&client_id=client+1"
-                                                 "&client_secret=hunter2%26secret"
-                                                 "&scope=https%3A%2F%2Fmail.example%2F+offline"));
+  EXPECT_THAT(http.forms(), ::testing::ElementsAre("grant_type=refresh_token"
+                                                   "&refresh_token=1%2F%2Fhunter2-refresh%2Btoken"
+                                                   "&client_id=client+1"
+                                                   "&client_secret=hunter2%26secret"
+                                                   "&scope=https%3A%2F%2Fmail.example%2F+offline"));
 }
 
 TEST(TokenEndpoint, IsNotToldWhatThereIsNot) {
@@ -57,9 +57,9 @@ TEST(TokenEndpoint, IsNotToldWhatThereIsNot) {
   request.scope.clear();
   request.client_secret = {};
   ASSERT_TRUE(RefreshAccessToken(request, &http, nullptr).ok());
-  EXPECT_THAT(http.forms(), testing::ElementsAre("grant_type=refresh_token"
-                                                 "&refresh_token=1%2F%2Fhunter2-refresh%2Btoken"
-                                                 "&client_id=client+1"));
+  EXPECT_THAT(http.forms(), ::testing::ElementsAre("grant_type=refresh_token"
+                                                   "&refresh_token=1%2F%2Fhunter2-refresh%2Btoken"
+                                                   "&client_id=client+1"));
 }
 
 TEST(TokenEndpoint, ErrorsSayWhatToDoNext) {

@@ -1,0 +1,1 @@
+volley_fuzzer(token_response token_response_fuzz.cc DEPS volley_pipeline_credentials)
