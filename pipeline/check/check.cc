@@ -90,11 +90,18 @@ Check::Check(std::unique_ptr<io::Reactor> reactor, io::Resolver* resolver, const
       options_(std::move(options)),
       target_(TargetOf(*relay)),
       tls_policy_(relay->tls),
-      reactor_(std::move(reactor)) {
+      reactor_(std::move(reactor)) {}
+
+absl::StatusOr<std::unique_ptr<Check>> Check::Create(std::unique_ptr<io::Reactor> reactor,
+                                                     io::Resolver* resolver, const Relay* relay,
+                                                     CheckOptions options) {
+  std::unique_ptr<Check> check(new Check(std::move(reactor), resolver, relay, std::move(options)));
   if (relay->tls_config != nullptr) {
     auto config = relay->tls_config->Get();
-    if (config.ok()) tls_ = std::make_unique<io::TlsClientContext>(*std::move(config));
+    if (!config.ok()) return config.status();
+    check->tls_ = std::make_unique<io::TlsClientContext>(*std::move(config));
   }
+  return check;
 }
 
 Check::~Check() = default;

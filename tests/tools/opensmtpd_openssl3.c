@@ -1,8 +1,8 @@
 /* Preloaded into Debian 12's OpenSMTPD 6.8.0p2, which without it fails every TLS handshake with
  * "missing private key" (https://github.com/OpenSMTPD/OpenSMTPD/issues/1171): it marks the key that
- * its other process holds with RSA_set_ex_data, but OpenSSL 3 hands out copies of a key, without the
- * mark. Here the mark is kept beside the keys. Right for servers with a single key only, such as the
- * tests' own.
+ * its other process holds with RSA_set_ex_data, but OpenSSL 3 hands out copies of a key, without
+ * the mark. Here the mark is kept beside the keys. Right for servers with a single key only, such
+ * as the tests' own.
  */
 #include <openssl/ec.h>
 #include <openssl/rsa.h>

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+#include <string>
+
 #include "pipeline/route/relay_url.h"
 
 namespace volley::pipeline {
@@ -25,6 +29,16 @@ TEST(Presets, EachIsWholeAndEncrypted) {
     EXPECT_TRUE(preset->source.starts_with("https://"));
     EXPECT_EQ(preset->url.find('{'), std::string::npos);
     EXPECT_EQ(preset->token_url.empty(), preset->scope.empty());
+  }
+}
+
+TEST(Presets, EachIsInTheDocs) {
+  std::ifstream file(VOLLEY_TESTS_DIR "/../docs/relays.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const Preset& preset : Presets()) {
+    const std::string shown =
+        preset.argument.empty() ? preset.name : preset.name + ":" + preset.example;
+    EXPECT_THAT(text, HasSubstr("| `" + shown + "` | `")) << "docs/relays.md lacks it";
   }
 }
 
