@@ -11,10 +11,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <future>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -283,28 +284,6 @@ void Resolver::Lookup(std::string_view name, DnsType type, Callback callback) {
 
 namespace {
 
-// What a waiting caller and the resolver's thread share, until the later of the two lets go.
-struct Waiting : std::enable_shared_from_this<Waiting> {
-  explicit Waiting(size_t questions) : answers(questions), missing(questions) {}
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<DnsAnswer> answers;
-  size_t missing;
-
-  Resolver::Callback Slot(size_t i) {
-    return [self = shared_from_this(), i](const DnsAnswer& answer) {
-      const std::lock_guard lock(self->mutex);
-      self->answers[i] = answer;
-      --self->missing;
-      self->changed.notify_one();
-    };
-  }
-  void Wait() {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [this] { return missing == 0; });
-  }
-};
-
 Endpoint ToEndpoint(DnsType type, std::string_view record, uint16_t port) {
   if (type == DnsType::kA && record.size() == sizeof(in_addr)) {
     sockaddr_in a{};
@@ -330,28 +309,8 @@ void AddEndpoints(const DnsAnswer& answer, DnsType type, uint16_t port, HostAnsw
   }
 }
 
-}  // namespace
-
-DnsAnswer Resolver::LookupNow(std::string_view name, DnsType type) {
-  const auto waiting = std::make_shared<Waiting>(1);
-  Lookup(name, type, waiting->Slot(0));
-  waiting->Wait();
-  return waiting->answers[0];
-}
-
-HostAnswer Resolver::LookupHostNow(std::string_view host, uint16_t port) {
+HostAnswer Merge(const DnsAnswer& v6, const DnsAnswer& v4, uint16_t port) {
   HostAnswer out;
-  if (auto numeric = Endpoint::FromIp(host, port); numeric.ok()) {
-    out.status = DnsStatus::kOk;
-    out.endpoints.push_back(*numeric);
-    out.ttl = absl::InfiniteDuration();
-    return out;
-  }
-  const auto waiting = std::make_shared<Waiting>(2);
-  Lookup(host, DnsType::kAaaa, waiting->Slot(0));
-  Lookup(host, DnsType::kA, waiting->Slot(1));
-  waiting->Wait();
-  const DnsAnswer &v6 = waiting->answers[0], &v4 = waiting->answers[1];
   AddEndpoints(v6, DnsType::kAaaa, port, &out);
   AddEndpoints(v4, DnsType::kA, port, &out);
   if (!out.endpoints.empty()) {
@@ -364,6 +323,43 @@ HostAnswer Resolver::LookupHostNow(std::string_view host, uint16_t port) {
   out.status = worse.status;
   out.error = worse.error;
   return out;
+}
+
+// The two questions about a host; the second answer calls back.
+struct BothFamilies {
+  BothFamilies(uint16_t port_in, Resolver::HostCallback callback_in)
+      : port(port_in), callback(std::move(callback_in)) {}
+  void Take(DnsAnswer* slot, const DnsAnswer& answer) {
+    *slot = answer;
+    if (missing.fetch_sub(1, std::memory_order_acq_rel) == 1) callback(Merge(v6, v4, port));
+  }
+  const uint16_t port;
+  const Resolver::HostCallback callback;
+  DnsAnswer v6, v4;
+  std::atomic<int> missing{2};
+};
+
+}  // namespace
+
+DnsAnswer Resolver::LookupNow(std::string_view name, DnsType type) {
+  const auto answer = std::make_shared<std::promise<DnsAnswer>>();
+  Lookup(name, type, [answer](const DnsAnswer& a) { answer->set_value(a); });
+  return answer->get_future().get();
+}
+
+void Resolver::LookupHost(std::string_view host, uint16_t port, HostCallback callback) {
+  if (auto numeric = Endpoint::FromIp(host, port); numeric.ok()) {
+    return callback({DnsStatus::kOk, {*numeric}, absl::InfiniteDuration(), ""});
+  }
+  const auto both = std::make_shared<BothFamilies>(port, std::move(callback));
+  Lookup(host, DnsType::kAaaa, [both](const DnsAnswer& answer) { both->Take(&both->v6, answer); });
+  Lookup(host, DnsType::kA, [both](const DnsAnswer& answer) { both->Take(&both->v4, answer); });
+}
+
+HostAnswer Resolver::LookupHostNow(std::string_view host, uint16_t port) {
+  const auto answer = std::make_shared<std::promise<HostAnswer>>();
+  LookupHost(host, port, [answer](const HostAnswer& a) { answer->set_value(a); });
+  return answer->get_future().get();
 }
 
 std::vector<SrvRecord> ParseSrv(const DnsAnswer& answer) {

@@ -63,6 +63,7 @@ struct ResolverOptions {
 class Resolver {
  public:
   using Callback = std::function<void(const DnsAnswer&)>;
+  using HostCallback = std::function<void(const HostAnswer&)>;
 
   static absl::StatusOr<std::unique_ptr<Resolver>> Create(const ResolverOptions& options);
   ~Resolver();
@@ -72,7 +73,9 @@ class Resolver {
   // `name`: host name in ASCII (A-labels). One that no DNS message can hold is kNoSuchName.
   void Lookup(std::string_view name, DnsType type, Callback callback);
   DnsAnswer LookupNow(std::string_view name, DnsType type);
-  // Addresses of a host by both families, asked at one time. A numeric address is its own answer.
+  // Addresses of a host by both families, asked at one time. A numeric address is its own answer
+  // (given at once, in the caller's thread).
+  void LookupHost(std::string_view host, uint16_t port, HostCallback callback);
   HostAnswer LookupHostNow(std::string_view host, uint16_t port);
 
  private:

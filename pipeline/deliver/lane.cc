@@ -23,8 +23,9 @@ Lane::Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Se
       events_(events),
       options_(std::move(options)),
       connections_now_(options_.connections_max),
+      addresses_(std::make_shared<const std::vector<io::Endpoint>>(options_.relay.endpoints)),
       ever_ready_(options_.proven) {
-  VOLLEY_CHECK(!options_.relay.endpoints.empty() && options_.connections_max > 0);
+  VOLLEY_CHECK(!addresses_->empty() && options_.connections_max > 0);
   client_options_ = MakeClientOptions(options_.relay, options_.relay.endpoints[0]);
   client_options_.scram_keys = &scram_keys_;
 }
@@ -154,8 +155,10 @@ void Lane::OpenOne() {
   free_.pop_back();
   SetOpen(open_ + 1);
   ++connecting_;
-  const auto& endpoints = options_.relay.endpoints;
-  session->Open(endpoints[next_endpoint_++ % endpoints.size()]);
+  if (options_.relay.addresses != nullptr) {
+    addresses_ = options_.relay.addresses->Get(io::MonotonicNow());
+  }
+  session->Open((*addresses_)[next_endpoint_++ % addresses_->size()]);
 }
 
 void Lane::SetOpen(uint32_t open) {
@@ -190,7 +193,7 @@ void Lane::OnNeverReady(const SessionEnd& end) {
   }
   if (hold_ == Hold::kCredentials) return;  // its own timer goes on
   ++failures_in_row_;
-  const bool every_address_tried = failures_in_row_ % options_.relay.endpoints.size() == 0;
+  const bool every_address_tried = failures_in_row_ % addresses_->size() == 0;
   if (ever_ready_) {
     if (every_address_tried) BackOff(end.why);
   } else if (every_address_tried) {
@@ -213,7 +216,7 @@ void Lane::BackOff(const std::string& why) {
   if (failing_since_.is_infinite()) failing_since_ = reactor_->Now();
   if (open_ == 0 && reactor_->Now() - failing_since_ >= kGiveUpAfter) return GiveUp(why);
   if (hold_ != Hold::kNone) return;
-  const size_t doublings = std::min<size_t>(failures_in_row_ / options_.relay.endpoints.size(), 7);
+  const size_t doublings = std::min<size_t>(failures_in_row_ / addresses_->size(), 7);
   const absl::Duration wait =
       std::min(kBackOffMax, kBackOffMin * static_cast<double>(uint64_t{1} << doublings) / 2);
   hold_ = Hold::kBackOff;

@@ -169,7 +169,8 @@ class Lane : private io::Timer {
   uint32_t open_ = 0;        // sessions with a stream
   uint32_t connecting_ = 0;  // of these, not ready yet
   uint32_t connecting_now_ = kConnectingStart;
-  uint32_t connections_now_;  // falls when the peer refuses more, rises again with time
+  uint32_t connections_now_;        // falls when the peer refuses more, rises again with time
+  RelayAddresses::List addresses_;  // as of the last connection; not empty
   size_t next_endpoint_ = 0;
   size_t failures_in_row_ = 0;
   io::MonoTime failing_since_ = io::MonoTime::Infinite();

@@ -232,6 +232,8 @@ absl::Status ResolveRelay(Relay* relay, io::Resolver* resolver) {
   io::HostAnswer answer = resolver->LookupHostNow(url.host, url.port);
   switch (answer.status) {
     case io::DnsStatus::kOk:
+      relay->addresses =
+          RelayAddresses::Create(resolver, url.host, url.port, answer, io::MonotonicNow());
       relay->endpoints = std::move(answer.endpoints);
       return absl::OkStatus();
     case io::DnsStatus::kNoSuchName:

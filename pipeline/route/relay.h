@@ -25,6 +25,7 @@
 #include "io/resolver/resolver.h"
 #include "io/tls/tls_context.h"
 #include "pipeline/credentials/credentials.h"
+#include "pipeline/route/relay_addresses.h"
 #include "pipeline/route/relay_url.h"
 
 namespace volley::pipeline {
@@ -47,8 +48,8 @@ struct RelayDefinition {
   bool operator==(const RelayDefinition&) const = default;
 };
 
-// A TLS configuration that is made when it is first asked for: reading the system's store takes some
-// 50 ms of CPU, which a run over plain connections need not pay. Thread-safe.
+// A TLS configuration that is made when it is first asked for: reading the system's store takes
+// some 50 ms of CPU, which a run over plain connections need not pay. Thread-safe.
 class TlsConfigLoader {
  public:
   explicit TlsConfigLoader(io::TlsClientOptions options) : options_(std::move(options)) {}
@@ -68,14 +69,16 @@ struct Relay {
   // Where the URL says nothing: required with credentials, else opportunistic.
   engine::smtp::TlsPolicy tls = engine::smtp::TlsPolicy::kOff;
   io::TlsConnectOptions tls_options;  // verify is kRequired for kRequired and kImplicit
-  // Null for kOff. ConfigureRelay has had it loaded, but for kOpportunistic with the system's store.
+  // Null for kOff. ConfigureRelay has had it loaded, but for kOpportunistic with the system's
+  // store.
   std::shared_ptr<TlsConfigLoader> tls_config;
   std::shared_ptr<CredentialKeeper> credentials;  // null: no AUTH
   std::optional<engine::sasl::Mechanism> auth;
   bool auth_insecure = false;
   uint32_t weight = 1;                  // share of the mail; 0: stands by until others are down
-  std::vector<io::Endpoint> endpoints;  // in order of preference; from ResolveRelay
-  std::vector<std::string> notes;       // for people: what discovery found, what a preset asks for
+  std::vector<io::Endpoint> endpoints;  // in order of preference; from ResolveRelay, as of then
+  std::shared_ptr<RelayAddresses> addresses;  // the same, kept fresh; null for a Unix path
+  std::vector<std::string> notes;  // for people: what discovery found, what a preset asks for
 };
 
 // Errors, all before anything is connected to: InvalidArgument, NotFound, PermissionDenied with the
@@ -83,8 +86,8 @@ struct Relay {
 // `resolver` is asked for discovery only.
 absl::StatusOr<Relay> ConfigureRelay(const RelayDefinition& definition, io::Resolver* resolver);
 
-// Fills relay->endpoints. NotFound: the name does not exist or has no address; Unavailable: the
-// name service did not answer.
+// Fills relay->endpoints and addresses. LIFETIME: the resolver outlives the addresses. NotFound:
+// the name does not exist or has no address; Unavailable: the name service did not answer.
 absl::Status ResolveRelay(Relay* relay, io::Resolver* resolver);
 
 // All of ClientOptions that a relay decides. `endpoint` is where the default EHLO name looks from.

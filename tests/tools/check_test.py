@@ -174,11 +174,10 @@ via = "smtp://127.0.0.1:{closed}"
 
 def test_the_second_address_is_taken(t):
     """As `send` would; what is wrong with the first one is said all the same."""
-    addresses = {a[4][0] for a in socket.getaddrinfo("localhost", 25, type=socket.SOCK_STREAM)}
-    if addresses != {"::1", "127.0.0.1"}:
-        raise e2e.Skip(f"localhost is {addresses} here")
     with FaultServer() as server:
         found = check_json(t, f"smtp://localhost:{server.port}", code=0)
+        if "::1" not in steps(found, "resolve")[0]["detail"]:
+            raise e2e.Skip("localhost has one address only here")
         e2e.expect_equal([s["ok"] for s in steps(found, "connect")], [False, True], "connects")
         e2e.expect_equal(len(steps(found, "greeting")), 1, "greetings")
 

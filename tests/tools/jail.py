@@ -61,7 +61,7 @@ class Jail:
                 self.copy(pathlib.Path(path), self.dir / path.lstrip("/"))
                 continue
             if path == "not found":
-                found = list((self.root / "usr/lib").rglob(name))
+                found = [p for f in ("usr/lib", "lib") for p in (self.root / f).rglob(name)]
                 if not found:
                     raise mta.Unavailable(f"{program} needs {name}; run tools/deps --mta")
                 path = found[0]

@@ -278,10 +278,10 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   const auto backend = ParseBackendChoice(flags.io);
   if (!backend.ok()) return ReportError(backend.status());
 
+  auto resolver = io::Resolver::Create({});
+  if (!resolver.ok()) return ReportError(resolver.status());
   std::vector<pipeline::Relay> relays;
   if (!flags.dry_run) {
-    auto resolver = io::Resolver::Create({});
-    if (!resolver.ok()) return ReportError(resolver.status());
     auto found = FindRelays(*definition, flags, resolver->get());
     if (!found.ok()) return ReportError(found.status());
     relays = *std::move(found);
