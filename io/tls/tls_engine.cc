@@ -160,6 +160,8 @@ absl::Status TlsEngine::SetUpClient(const TlsConnectOptions& options) {
   if (const SslSessionPtr session = client_->sessions().Take(session_key_)) {
     offered_ = SSL_set_session(ssl_.get(), session.get()) == 1;
     client_->sessions().stats().offered += offered_ ? 1 : 0;
+    // A copy: OpenSSL marks one that was resumed from as not resumable.
+    used_.reset(SSL_SESSION_dup(session.get()));
   }
   return absl::OkStatus();
 }
@@ -233,12 +235,28 @@ void TlsEngine::OnHandshakeDone() {
   if (client_ == nullptr) return;
   TlsSessionStats& stats = client_->sessions().stats();
   ++stats.handshakes;
-  if (SSL_session_reused(ssl_.get()) == 1) ++stats.resumed;
+  if (SSL_session_reused(ssl_.get()) == 1) {
+    ++stats.resumed;
+  } else {
+    used_.reset();
+  }
 }
 
 void TlsEngine::KeepSession(SslSessionPtr session) {
   if (session_key_.empty()) return;
+  used_.reset();
   client_->sessions().Keep(session_key_, std::move(session));
+}
+
+// Data without a ticket before it: this server (Postfix, and others that manage their ticket keys)
+// gives none on a resumed connection but takes the old one again. RFC 8446 Appendix C.4 has clients
+// use one once so that listeners cannot link connections; ours to one relay, from one address, are
+// linked anyhow.
+void TlsEngine::KeepUsedSession() {
+  if (client_ != nullptr && SSL_version(ssl_.get()) >= TLS1_3_VERSION) {
+    client_->sessions().Keep(session_key_, std::move(used_));
+  }
+  used_.reset();
 }
 
 // --- data ----------------------------------------------------------------------------------------
@@ -250,6 +268,7 @@ TlsEngine::Step TlsEngine::Read(std::span<char> into, size_t* count) {
     size_t n = 0;
     const int result = SSL_read_ex(ssl_.get(), into.data() + *count, into.size() - *count, &n);
     if (result == 1) {
+      if (used_ != nullptr) KeepUsedSession();
       *count += n;
       continue;
     }

@@ -78,6 +78,7 @@ class TlsEngine {
   void DescribePeer(TlsInfo* info);
   void DescribeVerification(TlsInfo* info);
   void KeepSession(SslSessionPtr session);
+  void KeepUsedSession();
 
   TlsClientContext* const client_ = nullptr;  // null: server side
   TlsBuffers* const buffers_;
@@ -90,6 +91,7 @@ class TlsEngine {
   std::unique_ptr<CertificateVerdict> verdict_;  // during a full handshake
   X509Ptr faulty_;                               // the same: the certificate that did not pass
   TlsError error_;
+  SslSessionPtr used_;        // resumed from, as long as no new one has come
   bool heard_ = false;        // the first bytes were TLS
   bool output_full_ = false;  // a write did not fit
   bool offered_ = false;      // a session of the cache

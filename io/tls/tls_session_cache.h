@@ -1,8 +1,9 @@
 // TlsSessionCache: TLS sessions to resume, by destination and policy.
 //
-// A TLS 1.3 ticket is used once (RFC 8446 Appendix C.4), so Take() removes it; a TLS 1.2 session
-// stays and replaces the one before. When it is full, the destination that was not used for the
-// longest time loses its oldest session.
+// A TLS 1.3 ticket is used once (RFC 8446 Appendix C.4), so Take() removes it (TlsEngine gives it
+// back where the server has none in its place); a TLS 1.2 session stays and replaces the one
+// before. When it is full, the destination that was not used for the longest time loses its oldest
+// session.
 //
 // Threading: one thread's. OpenSSL's own cache is off: it knows no destinations and has a lock.
 #ifndef VOLLEY_IO_TLS_TLS_SESSION_CACHE_H_

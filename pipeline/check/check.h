@@ -11,6 +11,7 @@
 #ifndef VOLLEY_PIPELINE_CHECK_CHECK_H_
 #define VOLLEY_PIPELINE_CHECK_CHECK_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -96,8 +97,16 @@ class Check {
 
   void Emit(Step step);
   void EmitStepsOf(Conversation* conversation);
+  // Runs the reactor until the condition is true; false: the deadline came first.
   template <typename Condition>
-  bool RunUntil(io::MonoTime deadline, Condition condition);
+  bool RunUntil(io::MonoTime deadline, Condition condition) {
+    while (!condition()) {
+      const absl::Duration left = deadline - reactor_->Now();
+      if (left <= absl::ZeroDuration()) return false;
+      reactor_->RunOnce(std::min(left, absl::Milliseconds(50)));  // a condition may be a clock's
+    }
+    return true;
+  }
   template <typename Condition>
   bool RunUntil(Condition condition) {
     return RunUntil(deadline_, condition);

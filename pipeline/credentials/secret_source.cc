@@ -35,6 +35,14 @@ std::array<Place, 4> PlacesOf(const SecretSource& source) {
            {"credential", &source.credential}}};
 }
 
+// POSIX.1-2017 §8.1, and lower case, which shells take too.
+bool IsVariableName(std::string_view text) {
+  if (text.front() >= '0' && text.front() <= '9') return false;
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+  });
+}
+
 absl::Status CheckPlace(const Place& place, std::string_view what) {
   const std::string& value = *place.value;
   const auto wrong = [&](std::string_view reason) {
@@ -43,8 +51,12 @@ absl::Status CheckPlace(const Place& place, std::string_view what) {
   };
   // The system would see another, shorter name.
   if (value.find('\0') != value.npos) return wrong("has a NUL byte");
-  if (place.suffix == "env" && value.find('=') != value.npos) {
-    return wrong("is not the name of an environment variable; the secret itself has no place here");
+  if (place.suffix == "env" && !value.empty() && !IsVariableName(value)) {
+    // Not shown: "--password-env $PASSWORD" where "--password-env PASSWORD" was meant.
+    return absl::InvalidArgumentError(
+        fmt::format("{}_env is not the name of an environment variable (letters, digits, _): give "
+                    "the name, without $; the secret itself has no place here",
+                    what));
   }
   if (place.suffix == "credential" &&
       (value.find('/') != value.npos || value == "." || value == "..")) {

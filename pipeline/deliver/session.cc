@@ -15,6 +15,7 @@ using engine::smtp::CommandKind;
 using engine::smtp::Verdict;
 using engine::smtp::VerdictKind;
 constexpr uint16_t kAuthRequiredCode = 530;
+constexpr uint16_t kServiceClosingCode = 421;
 constexpr std::string_view kNoTlsContext = "TLS cannot be set up on this host";
 
 Session::Session(Lane* lane)
@@ -238,7 +239,9 @@ void Session::OnVerdict(const Verdict& verdict) {
     lane_->GiveBack(slot.job, verdict.command, verdict.reply);
     return lane_->OnAuthRequired(verdict.reply.text);
   }
-  if (verdict.kind == VerdictKind::kRetry && !verdict.counts_as_attempt) {
+  // 421, also to the content: the server goes away and has not taken the message.
+  const bool going_away = verdict.reply.code.value() == kServiceClosingCode;
+  if (verdict.kind == VerdictKind::kRetry && (!verdict.counts_as_attempt || going_away)) {
     return lane_->GiveBack(slot.job, verdict.command, verdict.reply);
   }
   switch (verdict.kind) {

@@ -418,7 +418,7 @@ def test_what_refreshes_a_token(t):
 
 def test_a_token_endpoint_that_repeats_it(t):
     with Repeats(t, "XOAUTH2", "235") as server, RefusesRefresh() as endpoint:
-        refresh(t, server, endpoint, 1).expect_says("token endpoint", "400")
+        refresh(t, server, endpoint, 2).expect_says("token endpoint", "400")
         e2e.expect_equal(server.attempts, [], "log-ins")
 
 

@@ -64,6 +64,22 @@ TEST_P(ResumptionTest, EveryReconnectResumes) {
   }
 }
 
+// Postfix' way: a ticket after a full handshake, none after a resumed one.
+TEST_P(ResumptionTest, ATicketIsUsedAgainWhereTheServerGivesNoOther) {
+  const Relay relay = MakeRelay();
+  SSL_CTX* server = relay.context->config().ssl_ctx();
+  SSL_CTX_set_num_tickets(server, 1);
+  SSL_CTX_set_info_callback(server, [](const SSL* ssl, int where, int) {
+    // Before the first write after the handshake, which is when the ticket would be made.
+    if ((where & SSL_CB_HANDSHAKE_START) != 0) return;
+    if (SSL_session_reused(ssl) == 1) SSL_set_num_tickets(const_cast<SSL*>(ssl), 0);
+  });
+  TlsClientContext* context = Client();
+  EXPECT_FALSE(Visit(relay, context, Keyed()));
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Visit(relay, context, Keyed())) << "visit " << i;
+  EXPECT_EQ(context->stats().kept, 1u);
+}
+
 // A fleet: all connect at once, and each reconnects as soon as it has been closed.
 TEST_P(ResumptionTest, ReconnectsOfManySessionsAtOnceResume) {
   constexpr uint64_t kSessions = 50, kRounds = 10;

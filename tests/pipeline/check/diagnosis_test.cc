@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/smtp/reply.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -119,9 +120,8 @@ TEST(DiagnoseConnect, TellsAClosedPortFromAFilteredOne) {
 }
 
 TEST(DiagnoseConnect, NamesTheFirstPortThatWorksAndHowToWriteIt) {
-  const std::vector<PortFinding> others = {{2525, PortAnswer::kRefused},
-                                           {465, PortAnswer::kTls},
-                                           {587, PortAnswer::kSmtp}};
+  const std::vector<PortFinding> others = {
+      {2525, PortAnswer::kRefused}, {465, PortAnswer::kTls}, {587, PortAnswer::kSmtp}};
   const Diagnosis found = DiagnoseConnect(Target(), {ECONNREFUSED, false, {}, ""}, others);
   EXPECT_THAT(found.advice, HasSubstr("smtps://mx.example.org:465"));
   EXPECT_THAT(found.advice, Not(HasSubstr("587")));
@@ -280,7 +280,8 @@ TEST(DiagnoseConfiguration, TellsTheNameServiceFromTheTokenEndpoint) {
   EXPECT_EQ(IdOf(*DiagnoseConfiguration(definition,
                                         absl::PermissionDeniedError("token endpoint x says no"))),
             "token_unavailable");
-  EXPECT_FALSE(DiagnoseConfiguration(definition, absl::PermissionDeniedError("file x")).has_value());
+  EXPECT_FALSE(
+      DiagnoseConfiguration(definition, absl::PermissionDeniedError("file x")).has_value());
 }
 
 // --- Refusals ---

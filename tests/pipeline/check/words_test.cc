@@ -48,8 +48,7 @@ TEST(ShownText, HidesWhateverRepeatsTheLogin) {
   shown.Hide(Credentials(password, token));
   const std::string user = "ann@example.org";
   for (const std::string& said :
-       {password, token, EncodeBase64(password), EncodeBase64("\0" + user + "\0" + password),
-        token.substr(0, 20),  // cut by the server
+       {password, token, EncodeBase64(password), token.substr(0, 20),  // cut by the server
         EncodeBase64(std::string(1, '\0') + user + std::string(1, '\0') + password),
         EncodeBase64("user=" + user + "\1auth=Bearer " + token + "\1\1"),
         EncodeBase64("n,a=" + user + ",\1auth=Bearer " + token + "\1\1")}) {
@@ -173,12 +172,13 @@ TEST(TestMessage, IsCanonicalAndSaysWhatItIs) {
       MakeTestMessage("ann@example.org", "bob@example.net", "mx.example.org port 587", "17f",
                       absl::FromUnixSeconds(1'700'000'000));
   const iovec piece{const_cast<char*>(message.data()), message.size()};
-  EXPECT_TRUE(engine::smtp::CheckCanonical({&piece, 1}));
-  EXPECT_THAT(message,
-              AllOf(HasSubstr("From: <ann@example.org>\r\n"), HasSubstr("To: <bob@example.net>\r\n"),
-                    HasSubstr("Message-ID: <17f.check@example.org>\r\n"),
-                    HasSubstr("Auto-Submitted: auto-generated\r\n"),
-                    HasSubstr("mx.example.org port 587.\r\n"), HasSubstr("\r\nDate: ")));
+  EXPECT_TRUE(engine::smtp::CheckCanonical({&piece, 1}).ok());
+  EXPECT_THAT(message, testing::StartsWith("Date: "));
+  EXPECT_THAT(message, AllOf(HasSubstr("From: <ann@example.org>\r\n"),
+                             HasSubstr("To: <bob@example.net>\r\n"),
+                             HasSubstr("Message-ID: <17f.check@example.org>\r\n"),
+                             HasSubstr("Auto-Submitted: auto-generated\r\n"),
+                             HasSubstr("mx.example.org port 587.\r\n")));
 }
 
 TEST(TestMessage, OfTheNullSenderComesFromItsRecipient) {
