@@ -53,10 +53,10 @@ absl::StatusOr<Via> ReadVia(const std::string& text, io::Resolver* resolver) {
 
 // One thing can be said in the URL and beside it; saying two different things is a mistake.
 template <typename T>
-absl::Status Merge(const Relay& relay, std::string_view what, const T& beside, const T& nothing,
-                   T* target) {
-  if (beside == nothing) return absl::OkStatus();
-  if (*target != nothing && *target != beside) {
+absl::Status Merge(const Relay& relay, std::string_view what, const std::optional<T>& beside,
+                   std::optional<T>* target) {
+  if (!beside.has_value()) return absl::OkStatus();
+  if (target->has_value() && **target != *beside) {
     return Bad(relay, fmt::format("the URL and \"{}\" contradict each other: leave one out", what));
   }
   *target = beside;
@@ -74,11 +74,11 @@ absl::Status MergeAuth(const RelayDefinition& d, Relay* relay) {
       }
       return Bad(*relay, fmt::format("auth \"{}\" is none of {}", d.auth, known));
     }
-    if (absl::Status s = Merge(*relay, "auth", mechanism, {}, &relay->auth); !s.ok()) return s;
+    if (absl::Status s = Merge(*relay, "auth", mechanism, &relay->auth); !s.ok()) return s;
   }
   relay->auth_insecure = d.auth_insecure.value_or(relay->url.auth_insecure);
   std::optional<uint32_t> weight = relay->url.weight;
-  if (absl::Status s = Merge(*relay, "weight", d.weight, {}, &weight); !s.ok()) return s;
+  if (absl::Status s = Merge(*relay, "weight", d.weight, &weight); !s.ok()) return s;
   relay->weight = weight.value_or(1);
   return absl::OkStatus();
 }
@@ -161,9 +161,11 @@ absl::Status ConfigureTls(const RelayDefinition& d, const Via& via, Relay* relay
 }
 
 absl::Status MergeUser(const Via& via, const Relay& relay, CredentialDefinition* credentials) {
-  std::string user = relay.url.user;
-  if (absl::Status s = Merge(relay, "user", credentials->user, {}, &user); !s.ok()) return s;
-  credentials->user = user;
+  const std::string& in_url = relay.url.user;
+  if (!in_url.empty() && !credentials->user.empty() && in_url != credentials->user) {
+    return Bad(relay, "the URL and \"user\" name different users: leave one out");
+  }
+  if (!in_url.empty()) credentials->user = in_url;
   if (credentials->empty()) return absl::OkStatus();
   if (credentials->user.empty()) credentials->user = via.preset.user;
   Oauth2Definition& oauth2 = credentials->oauth2;
