@@ -14,7 +14,6 @@ namespace volley::pipeline {
 namespace {
 
 using engine::sasl::AuthFailure;
-using engine::smtp::CloseReason;
 using engine::smtp::CommandKind;
 using engine::smtp::TlsPolicy;
 using engine::smtp::VerdictKind;
@@ -436,7 +435,6 @@ void Check::TryResumption() {
   if (!conversation_->tls_info() || relay_->tls_options.session_key.empty()) return;
   Conversation* second = StartConversation(conversation_->peer(), /*only_tls=*/true);
   RunUntil([&] { return second->tls_info().has_value() || second->ended(); });
-  std::string handshake;
   absl::Duration took;
   for (const Step& step : second->TakeSteps()) {
     if (step.name == "tls") took = step.took;

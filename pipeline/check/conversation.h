@@ -146,7 +146,7 @@ class Conversation final : private io::ChannelHandler,
   io::Channel channel_;
 
   bool connected_ = false, ended_ = false, closing_ = false, sending_ = false;
-  bool handshaking_ = false, heard_anything_ = false, auth_offered_ = false;
+  bool handshaking_ = false, heard_anything_ = false;
   std::string_view step_ = "connect";  // what is waited for
   io::MonoTime step_began_;
   absl::Duration connect_time_, ended_after_;

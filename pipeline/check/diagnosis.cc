@@ -17,7 +17,6 @@ using engine::smtp::TlsPolicy;
 using io::TlsFailure;
 
 constexpr uint16_t kSmtpPort = 25;
-constexpr uint16_t kSmtpsPort = 465;
 constexpr size_t kNamesShown = 4;
 
 struct FaultName {

@@ -286,13 +286,15 @@ void Lane::PollCredentials() {
   }
 }
 
-void Lane::OnAuthRequired(std::string_view reply) {
+void Lane::OnSessionRefused(std::string_view reply, bool wants_auth) {
   if (takes_no_jobs()) return;
-  GiveUp(options_.relay.credentials != nullptr
-             ? fmt::format("the server takes no mail in this session: 530 {}", reply)
-             : fmt::format("the server wants a log-in before it takes mail (530 {}): give user and "
-                           "password_file (--user, --password-file), or a token",
-                           reply));
+  std::string why = fmt::format("the server takes no mail in this session (530 {})", reply);
+  if (wants_auth && options_.relay.credentials == nullptr) {
+    why += ": it wants a log-in: give user and password_file (--user, --password-file), or a token";
+  } else if (!wants_auth && client_options_.tls == TlsPolicy::kOff) {
+    why += ": it wants TLS: write tls=required";
+  }
+  GiveUp(why);
 }
 
 // --- The end ---

@@ -126,8 +126,8 @@ class Lane : private io::Timer {
   void OnSessionTls(const io::TlsInfo& info);
   void OnSessionReady(const engine::smtp::Client& client);
   void OnSessionIdle(Session* session);
-  // The peer wants a log-in and we have none to give: no other message will fare better.
-  void OnAuthRequired(std::string_view reply);
+  // The peer wants a log-in or TLS first (530): no other message will fare better.
+  void OnSessionRefused(std::string_view reply, bool wants_auth);
   // The session's stream has ended and its jobs are settled or given back.
   void OnSessionEnded(Session* session, SessionEnd end);
 

@@ -237,7 +237,7 @@ void Session::OnVerdict(const Verdict& verdict) {
   const Slot& slot = slots_[verdict.tag];
   if (verdict.reply.code.value() == kAuthRequiredCode) {
     lane_->GiveBack(slot.job, verdict.command, verdict.reply);
-    return lane_->OnAuthRequired(verdict.reply.text);
+    return lane_->OnSessionRefused(verdict.reply.text, client_.auth_required());
   }
   // 421, also to the content: the server goes away and has not taken the message.
   const bool going_away = verdict.reply.code.value() == kServiceClosingCode;

@@ -54,6 +54,20 @@ def test_nonsense_in_mid_session(t):
         e2e.expect_equal(result.code, 0 if summary["delivered"] == 30 else 1, "exit code")
 
 
+class WantsTlsFirst(FaultServer):
+    def on_mail(self, session, *unused):
+        return "530 5.7.0 Must issue a STARTTLS command first"
+
+
+def test_530_is_about_the_relay_and_no_recipients_fault(t):
+    """Nobody bounces; it is said once what to do."""
+    with WantsTlsFirst() as server:
+        arguments, _ = t.simple_campaign(30)
+        result = t.send(*arguments, "--via", server.url + "?tls=off", "--connections", "3")
+        result.expect_code(1).expect_counts(deferred=30).expect_says("tls=required")
+        e2e.expect_equal(result.err.count("tls=required"), 1, "times it was said")
+
+
 class ClosesAtOnce(FaultServer):
     def talk(self, session):
         raise Hangup(gently=False)
