@@ -103,8 +103,9 @@ absl::Status Campaign::ReadTemplates() {
   const auto read = [](const std::string& path, std::string_view what, auto* source) {
     if (path.empty()) return absl::OkStatus();
     auto text = ReadTemplate(path, what);
-    if (text.ok()) *source = *std::move(text);
-    return text.status();
+    if (!text.ok()) return text.status();
+    *source = *std::move(text);
+    return absl::OkStatus();
   };
   if (absl::Status s = read(definition_.text_path, "text template", &text_); !s.ok()) return s;
   return read(definition_.html_path, "HTML template", &html_);

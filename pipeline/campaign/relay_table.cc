@@ -60,7 +60,7 @@ std::vector<KeySpec> Specs(const Place& place, const std::vector<TextKey>& keys)
 }
 
 // Somebody who writes the secret itself into the file is told the better way.
-Setter Refuse(const Place& place, std::string name) {
+Setter Refuse(const Place& place, const std::string& name) {
   return [&place, name](const toml::node& node) {
     return place.At(node, fmt::format("\"{}\" has no place in a campaign file, which is copied and "
                                       "shared: keep it in a file, and write {}_file, or {}_env, "

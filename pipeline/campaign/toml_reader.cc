@@ -16,7 +16,7 @@ absl::Status Place::At(const toml::node& node, std::string_view what) const {
   return absl::InvalidArgumentError(fmt::format("{}:{}: {}", file, node.source().begin.line, what));
 }
 
-Setter String(const Place& place, std::string name, std::string* target) {
+Setter String(const Place& place, const std::string& name, std::string* target) {
   return [&place, name, target](const toml::node& node) -> absl::Status {
     const auto value = node.value_exact<std::string>();
     if (!value) return place.At(node, fmt::format("\"{}\" must be a string in quotes", name));
@@ -26,7 +26,7 @@ Setter String(const Place& place, std::string name, std::string* target) {
 }
 
 // A path: relative ones are relative to the campaign file.
-Setter Path(const Place& place, std::string name, std::string* target) {
+Setter Path(const Place& place, const std::string& name, std::string* target) {
   return [&place, name, target](const toml::node& node) -> absl::Status {
     if (absl::Status s = String(place, name, target)(node); !s.ok()) return s;
     if (target->empty()) return place.At(node, fmt::format("\"{}\" is an empty path", name));
@@ -37,7 +37,7 @@ Setter Path(const Place& place, std::string name, std::string* target) {
   };
 }
 
-Setter Count(const Place& place, std::string name, uint32_t min, uint32_t max,
+Setter Count(const Place& place, const std::string& name, uint32_t min, uint32_t max,
              std::optional<uint32_t>* target) {
   return [&place, name, min, max, target](const toml::node& node) -> absl::Status {
     const auto value = node.value_exact<int64_t>();
@@ -50,7 +50,7 @@ Setter Count(const Place& place, std::string name, uint32_t min, uint32_t max,
   };
 }
 
-Setter Flag(const Place& place, std::string name, std::optional<bool>* target) {
+Setter Flag(const Place& place, const std::string& name, std::optional<bool>* target) {
   return [&place, name, target](const toml::node& node) -> absl::Status {
     const auto value = node.value_exact<bool>();
     if (!value) return place.At(node, fmt::format("\"{}\" must be true or false", name));

@@ -28,12 +28,12 @@ struct KeySpec {
   Setter set;
 };
 
-Setter String(const Place& place, std::string name, std::string* target);
+Setter String(const Place& place, const std::string& name, std::string* target);
 // A path: relative ones are relative to the campaign file.
-Setter Path(const Place& place, std::string name, std::string* target);
-Setter Count(const Place& place, std::string name, uint32_t min, uint32_t max,
+Setter Path(const Place& place, const std::string& name, std::string* target);
+Setter Count(const Place& place, const std::string& name, uint32_t min, uint32_t max,
              std::optional<uint32_t>* target);
-Setter Flag(const Place& place, std::string name, std::optional<bool>* target);
+Setter Flag(const Place& place, const std::string& name, std::optional<bool>* target);
 
 // Every key by its setter; one that `keys` does not have is an error that names the nearest.
 absl::Status ReadTable(const Place& place, const toml::table& table, std::string_view title,

@@ -168,7 +168,7 @@ void Lane::SetOpen(uint32_t open) {
 
 // --- When the peer does not want us ---
 
-void Lane::OnSessionEnded(Session* session, SessionEnd end) {
+void Lane::OnSessionEnded(Session* session, const SessionEnd& end) {
   SetOpen(open_ - 1);
   std::erase(idle_, session);
   free_.push_back(session);

@@ -129,7 +129,7 @@ class Lane : private io::Timer {
   // The peer wants a log-in or TLS first (530): no other message will fare better.
   void OnSessionRefused(std::string_view reply, bool wants_auth);
   // The session's stream has ended and its jobs are settled or given back.
-  void OnSessionEnded(Session* session, SessionEnd end);
+  void OnSessionEnded(Session* session, const SessionEnd& end);
 
   void OnTimer() override;
   void OpenSessions();

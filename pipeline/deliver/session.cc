@@ -228,7 +228,7 @@ void Session::OnClosed(const io::CloseInfo& info) {
   credentials_.reset();
   FreeEndedSlots();
   for (const Slot& slot : slots_) VOLLEY_CHECK(slot.message == nullptr);
-  lane_->OnSessionEnded(this, std::move(end));
+  lane_->OnSessionEnded(this, end);
 }
 
 // 530: MAIL is not for us before a log-in (RFC 4954 §6) or STARTTLS (RFC 3207 §4): about the

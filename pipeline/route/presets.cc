@@ -33,8 +33,9 @@ std::vector<Preset> ReadPresets() {
           {"example", &Preset::example}, {"user", &Preset::user},
           {"note", &Preset::note},       {"token_url", &Preset::token_url},
           {"scope", &Preset::scope},     {"source", &Preset::source}};
+      const std::string_view wanted = key.str();
       const auto* known = std::find_if(std::begin(kKeys), std::end(kKeys),
-                                       [&](const auto& k) { return k.first == key.str(); });
+                                       [wanted](const auto& k) { return k.first == wanted; });
       const auto text = value.value_exact<std::string>();
       VOLLEY_CHECK(known != std::end(kKeys) && text);
       preset.*(known->second) = *text;
