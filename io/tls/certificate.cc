@@ -199,8 +199,8 @@ std::string CertificateVerdict::WordsFor(TlsFailure failure, const TlsInfo& info
     case TlsFailure::kCertificateSelfSigned:
       return "the certificate is self-signed";
     case TlsFailure::kCertificateUntrusted:
-      return fmt::format("its issuer ({}) is not among {}", of_issuer ? fault.issuer : info.issuer,
-                         trust_source);
+      return fmt::format("the certificate's issuer ({}) is not among {}",
+                         of_issuer ? fault.issuer : info.issuer, trust_source);
     default:
       return fmt::format("the certificate is not acceptable: {}",
                          X509_verify_cert_error_string(fault.x509_error));

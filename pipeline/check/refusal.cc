@@ -113,6 +113,12 @@ Fault FaultOf(const Refusal& refusal) {
   const auto rule = std::find_if(std::begin(kRules), std::end(kRules),
                                  [&](const Rule& r) { return Fits(r, reply); });
   if (rule != std::end(kRules)) return rule->fault;
+  // RFC 3463 §3.8, X.7.1 "delivery not authorized", to RCPT before a log-in (Postfix: "Recipient
+  // address rejected: Access denied"): about us, not about the recipient.
+  if (refusal.command == CommandKind::kRcpt && !refusal.authenticated && reply.code.permanent() &&
+      reply.enhanced.subject == 7 && reply.enhanced.detail == 1) {
+    return Fault::kRelayDenied;
+  }
   // RFC 4954 §6: nothing but STARTTLS, which has its rule, is left that 530 can ask for.
   return reply.code.value() == 530 ? Fault::kAuthRequired : ByCommand(refusal);
 }

@@ -203,7 +203,7 @@ std::string Session::WhyEnded(const io::CloseInfo& info) const {
 void Session::NoteTlsFailure(SessionEnd* end) {
   std::string why;
   if (const io::TlsError* error = channel_.tls_error()) {
-    why = fmt::format("TLS: {}: {}", io::TlsFailureWords(error->failure), error->message);
+    why = fmt::format("TLS: {}", error->message);
   } else if (close_note_ == kNoTlsContext) {
     why = close_note_;
   } else {

@@ -70,10 +70,11 @@ TEST(Certificate, EveryFaultHasItsWords) {
   TlsInfo info;
   info.issuer = "CN=Nobody";
   for (int i = 0; i < 7; ++i) info.peer_names.push_back("n" + std::to_string(i));
-  EXPECT_EQ(verdict.Words(info, "a.example", "the store"),
-            "the certificate is for n0, n1, n2, n3, n4, ..., not for a.example; its issuer "
-            "(CN=Nobody) is not among the store; the certificate is not acceptable: certificate "
-            "revoked");
+  EXPECT_EQ(
+      verdict.Words(info, "a.example", "the store"),
+      "the certificate is for n0, n1, n2, n3, n4, ..., not for a.example; the certificate's issuer "
+      "(CN=Nobody) is not among the store; the certificate is not acceptable: certificate "
+      "revoked");
 }
 
 TEST(TlsFailure, IdsAndWordsAreAllThereAndDiffer) {

@@ -106,7 +106,8 @@ TEST_P(ChannelFailureTest, ASelfSignedCertificate) {
 TEST_P(ChannelFailureTest, AnUnknownIssuer) {
   const End& client = Against(pki().Foreign({}));
   ExpectRefused(client, TlsFailure::kCertificateUntrusted);
-  EXPECT_EQ(client.why(), "its issuer (CN=Nobody's CA) is not among " + pki().ca_file());
+  EXPECT_EQ(client.why(),
+            "the certificate's issuer (CN=Nobody's CA) is not among " + pki().ca_file());
 }
 
 TEST_P(ChannelFailureTest, AllFaultsAreToldTheFirstIsTheReason) {

@@ -308,6 +308,8 @@ constexpr Case kRefusals[] = {
     {CommandKind::kRcpt, "554 5.7.1 <bob@example.net>: Relay access denied", "relay_denied"},
     {CommandKind::kRcpt, "550 relay not permitted", "relay_denied"},
     {CommandKind::kRcpt, "550 5.7.1 <bob@example.net>... Relaying denied", "relay_denied"},
+    {CommandKind::kRcpt, "554 5.7.1 <b@example.net>: Recipient address rejected: Access denied",
+     "relay_denied"},
     {CommandKind::kRcpt, "550 5.7.54 SMTP; Unable to relay recipient", "relay_denied"},
     {CommandKind::kRcpt, "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
      "relay_denied"},
