@@ -1,13 +1,11 @@
 // Plays every dialogue of this folder that is not a server's against the client machine, with whole
 // segments and byte by byte.
-#include <cctype>
-#include <filesystem>
 #include <string>
 #include <string_view>
-#include <tuple>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/dialogues/cases.h"
 #include "tests/dialogues/client_player.h"
 #include "tests/dialogues/runner.h"
 
@@ -19,8 +17,6 @@ std::vector<std::string> ClientDialogues() {
               [](std::string_view name) { return !name.starts_with("server-"); });
 }
 
-using Case = std::tuple<std::string, Segmentation>;
-
 class ClientDialogue : public testing::TestWithParam<Case> {};
 
 TEST_P(ClientDialogue, GoesAsWritten) {
@@ -29,14 +25,6 @@ TEST_P(ClientDialogue, GoesAsWritten) {
   ASSERT_TRUE(dialogue.ok()) << dialogue.status().message();
   ClientPlayer player(&*dialogue, segmentation);
   EXPECT_EQ(player.Play(), "");
-}
-
-std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name = std::filesystem::path(std::get<0>(info.param)).stem().string();
-  for (char& c : name) {
-    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-  }
-  return name + (std::get<1>(info.param) == Segmentation::kWhole ? "__whole" : "__bytes");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ClientDialogue,

@@ -9,14 +9,13 @@
 //   = errors N                           protocol errors so far
 //   = open | = closed                    at the end: whether the server wants to close
 #include <cctype>
-#include <filesystem>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/dialogues/cases.h"
 #include "tests/dialogues/client_player.h"
 #include "tests/dialogues/runner.h"
 #include "tests/engine/smtp/server_peer.h"
@@ -182,8 +181,6 @@ std::vector<std::string> ServerDialogues() {
               [](std::string_view name) { return name.starts_with("server-"); });
 }
 
-using Case = std::tuple<std::string, Segmentation>;
-
 class ServerDialogue : public testing::TestWithParam<Case> {};
 
 TEST_P(ServerDialogue, GoesAsWritten) {
@@ -191,14 +188,6 @@ TEST_P(ServerDialogue, GoesAsWritten) {
   const absl::StatusOr<Dialogue> dialogue = Load(path);
   ASSERT_TRUE(dialogue.ok()) << dialogue.status().message();
   EXPECT_EQ(ServerPlayer(&*dialogue, segmentation).Play(), "");
-}
-
-std::string CaseName(const testing::TestParamInfo<Case>& info) {
-  std::string name = std::filesystem::path(std::get<0>(info.param)).stem().string();
-  for (char& c : name) {
-    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-  }
-  return name + (std::get<1>(info.param) == Segmentation::kWhole ? "__whole" : "__bytes");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ServerDialogue,

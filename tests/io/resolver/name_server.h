@@ -12,10 +12,14 @@
 #include <cctype>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "io/resolver/resolver.h"
 
 namespace volley::testing {
 
@@ -128,6 +132,17 @@ class NameServer {
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
+
+// One that asks nobody but `server`.
+inline std::unique_ptr<io::Resolver> ResolverOf(const NameServer& server) {
+  io::ResolverOptions options;
+  options.servers = {server.address()};
+  options.use_hosts_file = false;
+  options.timeout = absl::Seconds(3);
+  auto resolver = io::Resolver::Create(options);
+  EXPECT_TRUE(resolver.ok()) << resolver.status();
+  return *std::move(resolver);
+}
 
 }  // namespace volley::testing
 

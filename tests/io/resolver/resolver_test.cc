@@ -29,17 +29,8 @@ testing::DnsReply Zone(std::string_view name, uint16_t type) {
 
 class ResolverTest : public ::testing::Test {
  protected:
-  ResolverTest() {
-    ResolverOptions options;
-    options.servers = {server_.address()};
-    options.use_hosts_file = false;
-    options.timeout = absl::Seconds(3);
-    auto resolver = Resolver::Create(options);
-    EXPECT_TRUE(resolver.ok()) << resolver.status();
-    resolver_ = *std::move(resolver);
-  }
   testing::NameServer server_{Zone};
-  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<Resolver> resolver_ = volley::testing::ResolverOf(server_);
 };
 
 TEST_F(ResolverTest, GivesTheAddressesOfBothFamiliesIpv6First) {

@@ -39,22 +39,13 @@ DnsReply Zone(std::string_view name, uint16_t type) {
 
 class DiscoveryTest : public ::testing::Test {
  protected:
-  DiscoveryTest() {
-    io::ResolverOptions options;
-    options.servers = {server_.address()};
-    options.use_hosts_file = false;
-    options.timeout = absl::Seconds(5);
-    auto resolver = io::Resolver::Create(options);
-    EXPECT_TRUE(resolver.ok()) << resolver.status();
-    resolver_ = *std::move(resolver);
-  }
   std::string Url(const char* address) {
     auto found = DiscoverRelay(address, resolver_.get());
     return found.ok() ? found->url() : std::string(found.status().message());
   }
 
   NameServer server_{Zone};
-  std::unique_ptr<io::Resolver> resolver_;
+  std::unique_ptr<io::Resolver> resolver_ = volley::testing::ResolverOf(server_);
 };
 
 TEST_F(DiscoveryTest, TlsFromTheFirstByteComesFirstThenPriorityThenWeight) {

@@ -18,16 +18,6 @@ using volley::testing::NameServer;
 // "mail.example.org" moves from 127.0.0.1 to 127.0.0.2 when `moved`; SERVFAIL when `broken`.
 class RelayAddressesTest : public ::testing::Test {
  protected:
-  RelayAddressesTest() {
-    io::ResolverOptions options;
-    options.servers = {server_.address()};
-    options.use_hosts_file = false;
-    options.timeout = absl::Seconds(5);
-    auto resolver = io::Resolver::Create(options);
-    EXPECT_TRUE(resolver.ok()) << resolver.status();
-    resolver_ = *std::move(resolver);
-  }
-
   std::shared_ptr<RelayAddresses> Make(absl::Duration ttl) {
     const io::HostAnswer first{io::DnsStatus::kOk, {*io::Endpoint::Parse("127.0.0.1:25")}, ttl, ""};
     return RelayAddresses::Create(resolver_.get(), "mail.example.org", 25, first, start_);
@@ -54,7 +44,7 @@ class RelayAddressesTest : public ::testing::Test {
     if (broken_) reply.code = 2;
     return reply;
   }};
-  std::unique_ptr<io::Resolver> resolver_;
+  std::unique_ptr<io::Resolver> resolver_ = volley::testing::ResolverOf(server_);
   const io::MonoTime start_ = io::MonotonicNow();
 };
 
