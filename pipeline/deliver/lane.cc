@@ -277,8 +277,11 @@ void Lane::PollCredentials() {
   } else if (renewal == Renewal::kPending) {
     return;
   } else if (!ever_ready_) {
-    Fail(renewal == Renewal::kFailed ? fmt::format("{} ({})", refusal_, keeper.renewal_error())
-                                     : refusal_);
+    std::string why = refusal_;
+    if (renewal == Renewal::kFailed) why += fmt::format(" ({})", keeper.renewal_error());
+    // "user: your address; password: an app password, ..."
+    for (const std::string& note : options_.relay.notes) why += fmt::format(" For this provider: {}.", note);
+    Fail(std::move(why));
   } else if (reactor_->Now() >= next_probe_) {
     ++probes_;
     next_probe_ = reactor_->Now() + kCredentialProbes[0];  // should it end for another reason
