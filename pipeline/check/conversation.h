@@ -57,7 +57,9 @@ class Conversation final : private io::ChannelHandler,
 
   // --- Where it stands ---
   bool connected() const { return connected_; }
-  bool ready() const { return client_.ready() && !ended_; }  // opened, nothing refused
+  bool ready() const {
+    return client_.ready() && !ended_ && !closing_ && !sending_;
+  }  // opened, nothing refused
   bool ended() const { return ended_; }
   bool heard_anything() const { return heard_anything_; }
   // Connected, and not one byte has come of the greeting.

@@ -33,6 +33,7 @@ Lane::Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Se
 Lane::~Lane() { VOLLEY_CHECK(open_ == 0); }
 
 void Lane::Start() {
+  if (done_ || takes_no_jobs()) return;
   SetUsable();
   OpenOne();
 }
@@ -191,7 +192,7 @@ void Lane::OnNeverReady(const SessionEnd& end) {
   if (end.auth_failure != AuthFailure::kNone && !engine::sasl::IsTemporary(end.auth_failure)) {
     return HoldForCredentials(end);
   }
-  if (hold_ == Hold::kCredentials) return;  // its own timer goes on
+  if (hold_ == Hold::kCredentials) return ProbeEndedOtherwise(end);
   ++failures_in_row_;
   const bool every_address_tried = failures_in_row_ % addresses_->size() == 0;
   if (ever_ready_) {
@@ -248,12 +249,14 @@ void Lane::EndHold() {
 void Lane::HoldForCredentials(const SessionEnd& end) {
   if (hold_ != Hold::kCredentials) {
     probes_ = 0;
-    tried_new_ = false;
+    tried_new_ = probing_ = false;
   }
+  probes_ += probing_ ? 1 : 0;
+  probing_ = false;
   hold_ = Hold::kCredentials;
   refused_version_ = end.credentials_version;
   CloseUnready();
-  if (probes_ == std::size(kCredentialProbes)) return GiveUp(end.why);
+  if (probes_ >= std::size(kCredentialProbes)) return GiveUp(end.why);
   next_probe_ = reactor_->Now() + kCredentialProbes[probes_];
   if (options_.relay.credentials != nullptr) options_.relay.credentials->Refused(refused_version_);
   if (ever_ready_ && refusal_ != end.why) {
@@ -280,13 +283,23 @@ void Lane::PollCredentials() {
     std::string why = refusal_;
     if (renewal == Renewal::kFailed) why += fmt::format(" ({})", keeper.renewal_error());
     // "user: your address; password: an app password, ..."
-    for (const std::string& note : options_.relay.notes) why += fmt::format(" For this provider: {}.", note);
+    for (const std::string& note : options_.relay.notes)
+      why += fmt::format(" For this provider: {}.", note);
     Fail(std::move(why));
   } else if (reactor_->Now() >= next_probe_) {
-    ++probes_;
+    probing_ = true;
     next_probe_ = reactor_->Now() + kCredentialProbes[0];  // should it end for another reason
     OpenOne();
   }
+}
+
+// The connection that was to try the credentials did not get as far: its timer goes on, but not for
+// ever.
+void Lane::ProbeEndedOtherwise(const SessionEnd& end) {
+  probing_ = false;
+  if (!ever_ready_) return Fail(end.why);
+  if (failing_since_.is_infinite()) failing_since_ = reactor_->Now();
+  if (open_ == 0 && reactor_->Now() - failing_since_ >= kGiveUpAfter) GiveUp(end.why);
 }
 
 void Lane::OnSessionRefused(std::string_view reply, bool wants_auth) {

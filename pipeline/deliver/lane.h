@@ -142,6 +142,7 @@ class Lane : private io::Timer {
   void BackOff(const std::string& why);
   void HoldForCredentials(const SessionEnd& end);
   void PollCredentials();
+  void ProbeEndedOtherwise(const SessionEnd& end);
   void EndHold();
   void Fail(std::string why);
   void GiveUp(const std::string& why);
@@ -177,7 +178,8 @@ class Lane : private io::Timer {
   Hold hold_ = Hold::kNone;
   uint64_t refused_version_ = 0;  // of the credentials, while kCredentials
   bool tried_new_ = false;        // since the first refusal, with other credentials
-  size_t probes_ = 0;             // since then, with whatever there was
+  bool probing_ = false;          // a session tries them again although they were refused
+  size_t probes_ = 0;             // of these, refused again
   io::MonoTime next_probe_;
   std::string refusal_;  // what the server said
   bool ever_ready_ = false, draining_ = false, done_ = false, usable_ = false;

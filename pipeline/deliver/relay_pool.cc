@@ -67,6 +67,7 @@ RelayPool::RelayPool(io::Reactor* reactor, const Campaign* campaign, JobFeed* fe
     : reactor_(reactor), feed_(feed), settler_(settler), events_(events) {
   VOLLEY_CHECK(!lanes.empty());
   for (LaneOptions& options : lanes) {
+    ready_ = ready_ || options.proven;
     members_.push_back(std::make_unique<Member>(this, options.relay.weight));
     Member* member = members_.back().get();
     member->lane_ =
@@ -83,7 +84,7 @@ void RelayPool::Start() {
   for (const auto& member : members_) {
     if (member->weight_ > 0) StartLane(member.get());
   }
-  if (lost_ == 0 && !HasWeighted()) StartStandby();
+  if (ready_ && members_.size() > 1) Wake();
 }
 
 void RelayPool::StartLane(Member* member) {
@@ -125,11 +126,6 @@ void RelayPool::OnTimer() {
 bool RelayPool::AnyWeightedUsable() const {
   return std::any_of(members_.begin(), members_.end(),
                      [](const auto& m) { return m->weight_ > 0 && m->usable_; });
-}
-
-bool RelayPool::HasWeighted() const {
-  return std::any_of(members_.begin(), members_.end(),
-                     [](const auto& m) { return m->weight_ > 0; });
 }
 
 bool RelayPool::WeightedAreLost() const {

@@ -65,7 +65,6 @@ class RelayPool : private io::Timer {
   void StartStandby();
   bool MayTake(const Member& member);
   bool IsInShare(const Member& member) const;
-  bool HasWeighted() const;
   bool WeightedAreLost() const;
   bool AnyWeightedUsable() const;
   void Rejoin(Member* member);
@@ -85,7 +84,8 @@ class RelayPool : private io::Timer {
   uint64_t in_flight_ = 0;      // jobs taken, not settled and not given back
   size_t lost_ = 0, done_ = 0;  // members
   io::MonoTime awaited_until_;  // relays that have not been ready yet keep their share until then
-  bool ready_ = false, draining_ = false, finished_ = false;
+  bool ready_ = false;          // mail has been taken by a relay, here or (proven) in another shard
+  bool draining_ = false, finished_ = false;
   bool wake_set_ = false;
   bool starved_ = false;  // somebody was told to wait for his share
   std::string lost_reasons_;

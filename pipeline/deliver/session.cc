@@ -101,7 +101,7 @@ void Session::Pump() {
   idle_listed_ = false;
   FillWindow();
   SendOutput();
-  if (client_.closed() && !sending_) return Close("");
+  if (client_.closed()) return Close("");  // also while a peer that has ended takes no more bytes
   SetReplyTimer();
   if (client_.idle() && !idle_listed_) {
     idle_listed_ = true;
@@ -171,6 +171,9 @@ void Session::SendOutput() {
 void Session::SetReplyTimer() {
   if (const auto timeout = client_.reply_timeout()) {
     lane_->reactor_->SetTimer(this, lane_->reactor_->Now() + *timeout);
+  } else if (sending_) {  // a peer that stops reading is not waited for without end
+    lane_->reactor_->SetTimer(this,
+                              lane_->reactor_->Now() + lane_->client_options_.timeouts.data_block);
   } else {
     lane_->reactor_->CancelTimer(this);
   }

@@ -17,7 +17,10 @@ absl::StatusOr<std::string> DomainOf(std::string_view address) {
   std::string canonical;
   auto info = engine::message::AppendCanonicalAddress(address, {}, &canonical);
   if (!info.ok()) {
-    return absl::InvalidArgumentError(fmt::format("relay \"{}\": not a mail address: {}", address,
+    // "user:password@host" without its scheme comes here too, and is not repeated.
+    const std::string_view shown =
+        address.find(':') == std::string_view::npos ? address : "(not shown)";
+    return absl::InvalidArgumentError(fmt::format("relay \"{}\": not a mail address: {}", shown,
                                                   std::string(info.status().message())));
   }
   return canonical.substr(info->local_part_bytes + 1);

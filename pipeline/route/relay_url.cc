@@ -222,7 +222,7 @@ absl::StatusOr<RelayUrl> ParseTcp(std::string_view rest, RelayUrl url) {
 }  // namespace
 
 absl::StatusOr<RelayUrl> ParseRelayUrl(std::string_view text) {
-  if (text.size() > kMaxUrlBytes) return Bad(text.substr(0, 60), "over 2048 bytes long");
+  if (text.size() > kMaxUrlBytes) return Bad("(not shown)", "over 2048 bytes long");
   const size_t mark = text.find("://");
   if (mark == std::string_view::npos) return Bad(text, "no scheme such as smtp://");
   std::string scheme(text.substr(0, mark));

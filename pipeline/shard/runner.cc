@@ -326,7 +326,10 @@ absl::StatusOr<RunResult> Runner::Run() {
   status = Feed();
   if (!abandoned_) StopWorkers();
   RunResult result = Result();
-  if (absl::Status s = undelivered_.Flush(); !s.ok()) status = s;
+  const absl::Status flushed = undelivered_.Flush();
+  // Abandoned, threads still run and the caller must end the process: that goes before any error.
+  if (abandoned_) return result;
+  if (status.ok()) status = flushed;
   if (!status.ok()) return status;
   return result;
 }

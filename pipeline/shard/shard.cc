@@ -77,7 +77,13 @@ bool Shard::Refill() {
   return batch_end_ != 0;
 }
 
-size_t Shard::jobs_waiting() const { return batch_end_ - batch_next_ + ring_.size_approx(); }
+size_t Shard::jobs_waiting() const {
+  const size_t n = batch_end_ - batch_next_ + ring_.size_approx();
+  if (n > 0) return n;
+  // Whoever opens no session for want of jobs is to be woken by the next push, too.
+  hungry_.exchange(true, std::memory_order_acq_rel);
+  return ring_.size_approx();
+}
 
 bool Shard::exhausted() const {
   // no_more_ first: what was pushed before it was set is visible after it was seen.

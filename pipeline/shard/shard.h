@@ -96,7 +96,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
 
   // "Wake me when you push." Both sides use read-modify-write on it, so that either the shard sees
   // the push or the coordinator sees the flag.
-  std::atomic<bool> hungry_{false};
+  mutable std::atomic<bool> hungry_{true};
   std::atomic<bool> low_told_{false};  // the coordinator knows that the ring is low
   std::atomic<bool> no_more_{false};
   std::atomic<bool> drain_{false};

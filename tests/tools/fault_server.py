@@ -141,7 +141,7 @@ class Session:
         self.file = self.socket.makefile("rb")
         self.in_tls = True
         with self.server.lock:
-            self.server.resumed += self.socket.session_reused
+            self.server.resumed += bool(self.socket.session_reused)
 
     def end_gently(self):
         """Our side first, then until the peer has closed its own."""
