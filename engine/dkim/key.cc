@@ -199,6 +199,17 @@ std::string SigningKey::DnsRecord() const {
   return fmt::format("v=DKIM1; k={}; p={}", KeyTypeName(algorithm_), public_key_);
 }
 
+bool SigningKey::HasPublicKey(std::string_view bytes) const {
+  if (algorithm_ == KeyAlgorithm::kEd25519) return bytes == RawPublicKey(key_.get());
+  const ErrorQueueCleaner cleaner;
+  const auto* der = reinterpret_cast<const unsigned char*>(bytes.data());
+  // RFC 6376 §3.6.1 says RSAPublicKey, but what its examples have, and what verifiers read, is the
+  // SubjectPublicKeyInfo around it.
+  const KeyPtr key(d2i_PUBKEY(nullptr, &der, static_cast<long>(bytes.size())));
+  const bool whole = reinterpret_cast<const char*>(der) == bytes.data() + bytes.size();
+  return key != nullptr && whole && EVP_PKEY_eq(key.get(), key_.get()) == 1;
+}
+
 Secret SigningKey::ToPem() const {
   const ErrorQueueCleaner cleaner;
   const BioPtr out(BIO_new(BIO_s_mem()));

@@ -61,6 +61,9 @@ class SigningKey {
   const std::string& public_key() const { return public_key_; }
   // "v=DKIM1; k=rsa; p=...": the TXT record at SELECTOR._domainkey.DOMAIN, in one piece.
   std::string DnsRecord() const;
+  // Whether `bytes` (a record's p=, decoded) are this key's public half: the same key, also where
+  // its SubjectPublicKeyInfo is encoded in another way.
+  bool HasPublicKey(std::string_view bytes) const;
 
   // PKCS#8, unencrypted. Empty when OpenSSL could not.
   Secret ToPem() const;

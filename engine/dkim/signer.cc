@@ -7,12 +7,14 @@
 
 #include "engine/message/address.h"
 #include "engine/message/header.h"
+#include "engine/message/utf8.h"
 #include "fmt/format.h"
 
 namespace volley::engine::dkim {
 namespace {
 
 constexpr std::string_view kFieldName = "DKIM-Signature";
+constexpr std::string_view kDomainKey = "._domainkey.";
 constexpr size_t kLineBytes = 78;  // RFC 5322 §2.1.1, without the CRLF
 
 absl::Status Refused(const std::string& why) { return absl::InvalidArgumentError(why); }
@@ -81,24 +83,28 @@ bool AreLabels(std::string_view name) {
   return IsLabel(name);
 }
 
-absl::Status CheckSignature(Signature* signature) {
+// Makes A-labels of the domain.
+absl::Status CheckRecordName(std::string* domain, std::string_view selector) {
   constexpr size_t kNameBytesMax = 253;  // RFC 1035 §2.3.4, as text
-  if (signature->key == nullptr) return Refused("a signature without a key");
-  absl::StatusOr<std::string> domain = message::ToALabels(signature->domain);
-  if (!domain.ok() || !AreLabels(*domain) || domain->find('.') == domain->npos) {
-    return Refused(fmt::format("\"{}\" is not a domain to sign for", signature->domain));
+  absl::StatusOr<std::string> labels = message::ToALabels(*domain);
+  if (!labels.ok() || !AreLabels(*labels) || labels->find('.') == labels->npos) {
+    return Refused(fmt::format("{} is not a domain to sign for", message::Quoted(*domain)));
   }
-  if (!AreLabels(signature->selector)) {
-    return Refused(fmt::format("\"{}\" is not a selector: letters, digits, \"-\" and \".\"",
-                               signature->selector));
+  if (!AreLabels(selector)) {
+    return Refused(fmt::format("{} is not a selector: letters, digits, \"-\" and \".\"",
+                               message::Quoted(selector)));
   }
-  signature->domain = *std::move(domain);
-  const std::string record =
-      fmt::format("{}._domainkey.{}", signature->selector, signature->domain);
-  if (record.size() > kNameBytesMax) {
-    return Refused(fmt::format("{} is longer than a DNS name can be", record));
+  *domain = *std::move(labels);
+  if (domain->size() + kDomainKey.size() + selector.size() > kNameBytesMax) {
+    return Refused(
+        fmt::format("{}{}{} is longer than a DNS name can be", selector, kDomainKey, *domain));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckSignature(Signature* signature) {
+  if (signature->key == nullptr) return Refused("a signature without a key");
+  return CheckRecordName(&signature->domain, signature->selector);
 }
 
 absl::Status CheckFieldName(std::string_view name) {
@@ -173,6 +179,12 @@ std::vector<std::string> DefaultSignedFields() {
   return {"Sender",     "Cc",           "In-Reply-To", "References",
           "List-Id",    "List-Help",    "List-Post",   "List-Subscribe",
           "List-Owner", "List-Archive", "Feedback-ID"};
+}
+
+absl::StatusOr<std::string> RecordName(std::string_view domain, std::string_view selector) {
+  std::string labels(domain);
+  if (absl::Status status = CheckRecordName(&labels, selector); !status.ok()) return status;
+  return fmt::format("{}{}{}", selector, kDomainKey, labels);
 }
 
 struct Signer::State {

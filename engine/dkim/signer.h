@@ -46,6 +46,10 @@ struct Signature {
   std::shared_ptr<const SigningKey> key;
 };
 
+// Where receivers ask for the key's TXT record: "SELECTOR._domainkey.DOMAIN" (§3.6.2.1), the domain
+// in A-labels. InvalidArgument: a domain or selector that is none, a name too long for the DNS.
+absl::StatusOr<std::string> RecordName(std::string_view domain, std::string_view selector);
+
 class Signer {
  public:
   // InvalidArgument: no signature, a domain or selector that is none, a name that is no field's or

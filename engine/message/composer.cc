@@ -36,25 +36,28 @@ class HeaderSink final : public TemplateSink {
   std::string* out_;
 };
 
-// Puts literals that are encoded already and values that it encodes into one part.
-class BodySink final : public TemplateSink {
+// Puts literals that are encoded already and values that the writer encodes into one part.
+template <typename Writer, typename EncodedLiteral>
+class TextSink final : public TemplateSink {
  public:
-  BodySink(const BodyPart& part, MessageBuffer* out) : part_(part), out_(out), writer_(out) {}
+  TextSink(const std::vector<EncodedLiteral>& literals, TextEscape escape, MessageBuffer* out)
+      : literals_(literals), escape_(escape), out_(out), writer_(out) {}
 
-  void Literal(uint32_t index) override { writer_.Literal(part_.literals[index]); }
+  void Literal(uint32_t index) override { writer_.Literal(literals_[index]); }
   std::string_view Value(std::string_view bytes, bool escape) override {
     if (bytes.find('\0') != std::string_view::npos) return "has a NUL byte";
     if (!IsUtf8(bytes)) return "is not valid UTF-8";
-    writer_.Value(bytes, escape ? part_.escape : QpEscape::kNone);
+    writer_.Value(bytes, escape ? escape_ : TextEscape::kNone);
     return {};
   }
   uint64_t bytes() const override { return out_->bytes(); }
-  void EndLine() { writer_.EndLine(); }
+  void Finish(bool end_line) { writer_.Finish(end_line); }
 
  private:
-  const BodyPart& part_;
+  const std::vector<EncodedLiteral>& literals_;
+  TextEscape escape_;
   MessageBuffer* out_;
-  QpWriter writer_;
+  Writer writer_;
 };
 
 // Runs a program's steps for one recipient.
@@ -90,15 +93,36 @@ class Composer {
     buffers_->message.AppendCopy(suffix);
   }
 
-  absl::Status Body(const BodyPart& part) {
-    BodySink sink(part, &buffers_->message);
-    absl::Status status = RenderTemplate(part.value, Row(), &buffers_->render, &sink);
-    if (part.last_in_message) sink.EndLine();
-    return status;
+  absl::Status Text(const BodyPart& part) {
+    return part.encoding == PartEncoding::kBase64 ? RenderText<Base64Writer>(part, part.base64)
+                                                  : RenderText<QpWriter>(part, part.quoted_printable);
+  }
+
+  // REQUIRES: the files are checked (CheckFiles).
+  void Files(std::string_view boundary) {
+    for (const PartFileView& file : recipient_.attachments) {
+      std::string& head = buffers_->field;
+      head.assign("\r\n--").append(boundary).append("\r\n");
+      AppendPartFileHeaders(file, Disposition::kAttachment, "", &head);
+      head.append("\r\n");
+      MessageBuffer& message = buffers_->message;
+      message.AppendCopy(head);
+      const size_t bytes = Base64LinesBytes(file.bytes.size());
+      WriteBase64Lines(file.bytes, message.Reserve(bytes));
+      message.Commit(bytes);
+    }
   }
 
  private:
   TemplateRow Row() const { return {.fields = recipient_.fields}; }
+
+  template <typename Writer, typename Literal>
+  absl::Status RenderText(const BodyPart& part, const std::vector<Literal>& literals) {
+    TextSink<Writer, Literal> sink(literals, part.escape, &buffers_->message);
+    absl::Status status = RenderTemplate(part.value, Row(), &buffers_->render, &sink);
+    sink.Finish(part.last_in_message);
+    return status;
+  }
 
   absl::Status RenderValue(const Template& value) {
     HeaderSink sink(value, &buffers_->value);
@@ -136,6 +160,23 @@ absl::Status CheckRecipient(const Recipient& recipient, size_t columns, std::str
   return absl::OkStatus();
 }
 
+// Before anything is encoded: a file too large must not cost its memory first.
+absl::Status CheckFiles(std::span<const PartFileView> files, bool allowed, uint64_t bytes_max) {
+  if (files.empty()) return absl::OkStatus();
+  if (!allowed) return Bad("this message takes no files of a recipient's own");
+  uint64_t bytes = 0;
+  for (const PartFileView& file : files) {
+    if (absl::Status status = CheckPartFile(file); !status.ok()) {
+      return In(fmt::format("attachment {}", Quoted(file.name)), status);
+    }
+    bytes += Base64LinesBytes(file.bytes.size());
+    if (bytes <= bytes_max) continue;
+    return Bad(fmt::format("attachment {} of {} bytes makes the message larger than {} bytes",
+                           Quoted(file.name), file.bytes.size(), bytes_max));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 ComposedMessage::ComposedMessage() : state_(std::make_unique<State>()) {}
@@ -143,16 +184,39 @@ ComposedMessage::~ComposedMessage() = default;
 ComposedMessage::ComposedMessage(ComposedMessage&&) noexcept = default;
 ComposedMessage& ComposedMessage::operator=(ComposedMessage&&) noexcept = default;
 
-std::span<const iovec> ComposedMessage::pieces() const { return state_->pieces; }
-uint64_t ComposedMessage::bytes() const { return state_->buffers.message.bytes(); }
+void ComposedMessage::State::Clear() {
+  buffers.message.Clear();
+  prepended.clear();
+  first_piece = end_piece = header_end = 1;
+}
+
+std::span<const iovec> ComposedMessage::pieces() const { return state_->Pieces(); }
+std::span<const iovec> ComposedMessage::header() const {
+  return state_->Pieces().first(state_->header_end - state_->first_piece);
+}
+std::span<const iovec> ComposedMessage::body() const {
+  return state_->Pieces().subspan(state_->header_end - state_->first_piece);
+}
+uint64_t ComposedMessage::bytes() const {
+  return state_->buffers.message.bytes() + state_->prepended.size();
+}
 bool ComposedMessage::needs_smtputf8() const { return state_->needs_smtputf8; }
 
-// Parts are 7bit or quoted-printable and words beyond ASCII are encoded words, so only an address
+void ComposedMessage::Prepend(std::string_view fields) {
+  State& state = *state_;
+  if (fields.empty()) return;
+  state.prepended.insert(0, fields);
+  state.iovecs[0] = {state.prepended.data(), state.prepended.size()};
+  state.first_piece = 0;
+}
+
+// Parts are 7bit, quoted-printable or base64 and words beyond ASCII are encoded words, so only an address
 // can bring bytes over 127.
 bool ComposedMessage::eight_bit() const { return state_->needs_smtputf8; }
 
 // By construction: a header line begins with a field name or white space, a quoted-printable line
-// never with "." (QpWriter), and fixed text that has such a line is not sent as 7bit (EncodingFor).
+// never with "." (QpWriter), base64 has none, and fixed text that has such a line is not sent as
+// 7bit (IsSevenBit).
 bool ComposedMessage::dot_free() const { return true; }
 
 std::string ComposedMessage::ToString() const {
@@ -173,20 +237,39 @@ std::span<const MessageTemplate::RequiredColumn> MessageTemplate::required_colum
   return program_->required;
 }
 
+const ContentFacts& MessageTemplate::facts() const { return program_->facts; }
+
+bool MessageTemplate::body_is_shared() const {
+  return program_->bodies.empty() && program_->with_files == nullptr &&
+         program_->files_boundary.empty();
+}
+
 absl::Status MessageTemplate::Compose(const Recipient& recipient, ComposedMessage* out) const {
   ComposedMessage::State& state = *out->state_;
-  state.buffers.message.Clear();
-  state.pieces = {};
+  state.Clear();
+  const bool other = !recipient.attachments.empty() && program_->with_files != nullptr;
+  const Program& program = other ? *program_->with_files : *program_;
   bool recipient_needs_smtputf8 = false;
-  absl::Status status = CheckRecipient(recipient, program_->column_count, &state.buffers.value,
+  absl::Status status = CheckRecipient(recipient, program.column_count, &state.buffers.value,
                                        &recipient_needs_smtputf8);
-  state.needs_smtputf8 = recipient_needs_smtputf8 || program_->needs_smtputf8;
-  if (status.ok()) status = program_->Run(recipient, &state.buffers);
+  state.needs_smtputf8 = recipient_needs_smtputf8 || program.needs_smtputf8;
+  if (status.ok()) {
+    status = CheckFiles(recipient.attachments, !program.files_boundary.empty(),
+                        program.message_bytes_max);
+  }
+  if (status.ok()) status = program.Run(recipient, &state.buffers);
+  if (status.ok() && out->bytes() > program.message_bytes_max) {
+    status = Bad(fmt::format("the message has {} bytes; at most {}", out->bytes(),
+                             program.message_bytes_max));
+  }
   if (!status.ok()) {
-    state.buffers.message.Clear();
+    state.Clear();
     return status;
   }
-  state.pieces = state.buffers.message.Pieces(&state.iovecs);
+  const std::span<iovec, MessageBuffer::kMaxPieces> room =
+      std::span(state.iovecs).subspan<1, MessageBuffer::kMaxPieces>();
+  state.end_piece = 1 + state.buffers.message.Pieces(room).size();
+  state.header_end = 1 + state.buffers.message.header_pieces();
   return status;
 }
 
@@ -209,8 +292,14 @@ absl::Status MessageTemplate::Program::Run(const Recipient& recipient,
       case StepKind::kField:
         status = composer.Field(fields[step.index]);
         break;
-      case StepKind::kBody:
-        status = composer.Body(bodies[step.index]);
+      case StepKind::kBeginBody:
+        buffers->message.BeginBody();
+        break;
+      case StepKind::kText:
+        status = composer.Text(bodies[step.index]);
+        break;
+      case StepKind::kFiles:
+        composer.Files(files_boundary);
         break;
     }
   }

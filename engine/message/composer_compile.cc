@@ -1,5 +1,5 @@
-// MessageSpec to Program: checks everything that can be checked once, encodes everything that is
-// the same for all copies.
+// MessageSpec to Program, the headers: checks everything that can be checked once, encodes
+// everything that is the same for all copies. The body: composer_compile_body.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include "engine/message/address.h"
 #include "engine/message/composer.h"
 #include "engine/message/composer_program.h"
-#include "engine/message/mime.h"
+#include "engine/message/message_compiler.h"
 #include "engine/message/utf8.h"
 
 namespace volley::engine::message {
@@ -61,12 +61,6 @@ FieldSyntax SyntaxOf(std::string_view lower) {
   return structured ? FieldSyntax::kStructured : FieldSyntax::kUnstructured;
 }
 
-std::string StaticText(const Template& compiled) {
-  std::string text;
-  for (const TemplateOp& op : compiled.bodies[0]) text += compiled.literals[op.arg];
-  return text;
-}
-
 }  // namespace
 
 absl::Status In(std::string_view place, const absl::Status& status) {
@@ -74,39 +68,11 @@ absl::Status In(std::string_view place, const absl::Status& status) {
   return Bad(fmt::format("{}: {}", place, message));
 }
 
-// Builds the program step by step, in the order of the bytes.
-class MessageCompiler {
- public:
-  using Program = MessageTemplate::Program;
-
-  MessageCompiler(const MessageSpec& spec, std::span<const std::string> columns, Program* program)
-      : spec_(spec), columns_(columns), program_(program) {}
-
-  absl::Status Run();
-
- private:
-  absl::Status AddSender();
-  absl::Status AddTo();
-  absl::Status SetMessageId(std::string_view from_address);
-  absl::Status AddFurtherFields();
-  absl::Status AddBody();
-  absl::Status AddField(std::string_view name, const TemplateSource& source, FieldSyntax syntax);
-  absl::Status AddPart(PartType type, const TemplateSource& source, bool last);
-
-  absl::StatusOr<Template> CompileHeader(const TemplateSource& source);
-  absl::StatusOr<Template> Compile(std::string_view name, std::string_view text);
-  void NoteRequired(const Template& compiled);
-  void AddStep(StepKind kind, size_t index) {
-    FlushFixed();
-    program_->steps.push_back({kind, index});
-  }
-  void FlushFixed();
-
-  const MessageSpec& spec_;
-  std::span<const std::string> columns_;
-  Program* program_;
-  std::string fixed_;  // bytes of every copy, not yet a step
-};
+std::string StaticText(const Template& compiled) {
+  std::string text;
+  for (const TemplateOp& op : compiled.bodies[0]) text += compiled.literals[op.arg];
+  return text;
+}
 
 void MessageCompiler::FlushFixed() {
   if (fixed_.empty()) return;
@@ -114,8 +80,14 @@ void MessageCompiler::FlushFixed() {
   program_->fixed.push_back(std::exchange(fixed_, {}));
 }
 
+absl::Status MessageCompiler::CheckSpec() const {
+  if (spec_.text || spec_.html) return absl::OkStatus();
+  return Bad(spec_.amp ? "an AMP part needs a text or an html template beside it"
+                       : "a message needs a text or an html template");
+}
+
 absl::Status MessageCompiler::Run() {
-  if (!spec_.text && !spec_.html) return Bad("a message needs a text or an html template");
+  if (absl::Status status = CheckSpec(); !status.ok()) return status;
   program_->column_count = columns_.size();
   if (absl::Status status = AddSender(); !status.ok()) return status;
   if (absl::Status status = AddTo(); !status.ok()) return status;
@@ -126,7 +98,8 @@ absl::Status MessageCompiler::Run() {
   if (absl::Status status = AddFurtherFields(); !status.ok()) return status;
   if (absl::Status status = AddBody(); !status.ok()) return status;
   FlushFixed();
-  return absl::OkStatus();
+  program_->message_bytes_max = spec_.message_bytes_max;
+  return Measure();
 }
 
 absl::Status MessageCompiler::AddSender() {
@@ -158,16 +131,16 @@ absl::Status MessageCompiler::SetMessageId(std::string_view from_address) {
     return Bad(
         fmt::format("the message id key {} must be 1 to 64 letters and digits", Quoted(key)));
   }
-  std::string domain(from_address.substr(from_address.rfind('@') + 1));
+  domain_ = from_address.substr(from_address.rfind('@') + 1);
   if (!spec_.message_id_domain.empty()) {
     std::string address;
     const AddressOptions options{.require_dot = false, .trim_white_space = false};
     const auto info = AppendCanonicalAddress("x@" + spec_.message_id_domain, options, &address);
     if (!info.ok()) return In("message id domain", info.status());
-    domain = address.substr(2);
+    domain_ = address.substr(2);
   }
   program_->message_id_prefix = "Message-ID: <" + key + ".";
-  program_->message_id_suffix = "@" + domain + ">\r\n";
+  program_->message_id_suffix = "@" + domain_ + ">\r\n";
   return absl::OkStatus();
 }
 
@@ -220,7 +193,7 @@ absl::Status MessageCompiler::AddField(std::string_view name, const TemplateSour
 absl::StatusOr<Template> MessageCompiler::CompileHeader(const TemplateSource& source) {
   std::string_view text = source.text;
   while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);  // a file's last line
-  absl::StatusOr<Template> compiled = Compile(source.name, text);
+  absl::StatusOr<Template> compiled = Compile(source.name, text, spec_.partials);
   if (!compiled.ok()) return compiled;
   std::vector<std::string_view> fixed(compiled->literals.begin(), compiled->literals.end());
   fixed.insert(fixed.end(), compiled->fallbacks.begin(), compiled->fallbacks.end());
@@ -232,8 +205,9 @@ absl::StatusOr<Template> MessageCompiler::CompileHeader(const TemplateSource& so
   return compiled;
 }
 
-absl::StatusOr<Template> MessageCompiler::Compile(std::string_view name, std::string_view text) {
-  const TemplateOptions options{.columns = columns_, .partials = spec_.partials};
+absl::StatusOr<Template> MessageCompiler::Compile(std::string_view name, std::string_view text,
+                                                  const PartialLoader& partials) {
+  const TemplateOptions options{.columns = columns_, .partials = partials};
   absl::StatusOr<Template> compiled = Template::Compile(name, text, options);
   if (compiled.ok()) NoteRequired(*compiled);
   return compiled;
@@ -251,50 +225,15 @@ void MessageCompiler::NoteRequired(const Template& compiled) {
   }
 }
 
-absl::Status MessageCompiler::AddBody() {
-  fixed_ += "MIME-Version: 1.0\r\n";
-  if (!spec_.html) return AddPart(PartType::kPlain, *spec_.text, true);
-  if (!spec_.text) return AddPart(PartType::kHtml, *spec_.html, true);
-  const std::string boundary = MakeBoundary(spec_.boundary_seed);
-  fixed_ += "Content-Type: multipart/alternative;\r\n boundary=\"" + boundary + "\"\r\n\r\n";
-  // RFC 2046 §5.1.4: the plainest first. §5.1.1: the CRLF before a boundary belongs to the
-  // boundary.
-  fixed_ += "--" + boundary + "\r\n";
-  if (absl::Status s = AddPart(PartType::kPlain, *spec_.text, false); !s.ok()) return s;
-  fixed_ += "\r\n--" + boundary + "\r\n";
-  if (absl::Status s = AddPart(PartType::kHtml, *spec_.html, false); !s.ok()) return s;
-  fixed_ += "\r\n--" + boundary + "--\r\n";
-  return absl::OkStatus();
-}
-
-absl::Status MessageCompiler::AddPart(PartType type, const TemplateSource& source, bool last) {
-  absl::StatusOr<Template> compiled = Compile(source.name, source.text);
-  if (!compiled.ok()) return compiled.status();
-  if (compiled->is_static()) {
-    const std::string text = WithCrlf(StaticText(*compiled));
-    if (EncodingFor(text) == PartEncoding::kSevenBit) {
-      fixed_ += PartHeaders(type, PartEncoding::kSevenBit) + "\r\n" + text;
-      if (last && !text.empty() && !text.ends_with("\r\n")) fixed_ += "\r\n";
-      return absl::OkStatus();
-    }
-  }
-  fixed_ += PartHeaders(type, PartEncoding::kQuotedPrintable) + "\r\n";
-  BodyPart part;
-  part.value = *std::move(compiled);
-  part.escape = type == PartType::kHtml ? QpEscape::kHtml : QpEscape::kNone;
-  part.last_in_message = last;
-  for (const std::string& literal : part.value.literals) {
-    part.literals.push_back(QpLiteral::Encode(literal));
-  }
-  AddStep(StepKind::kBody, program_->bodies.size());
-  program_->bodies.push_back(std::move(part));
-  return absl::OkStatus();
-}
-
 absl::StatusOr<MessageTemplate> MessageTemplate::Compile(const MessageSpec& spec,
                                                          std::span<const std::string> columns) {
   auto program = std::make_unique<Program>();
-  absl::Status status = MessageCompiler(spec, columns, program.get()).Run();
+  const bool always_mixed = !spec.attachments.empty();
+  absl::Status status = MessageCompiler(spec, columns, false, program.get()).Run();
+  if (status.ok() && spec.recipient_attachments && !always_mixed) {
+    program->with_files = std::make_unique<Program>();
+    status = MessageCompiler(spec, columns, true, program->with_files.get()).Run();
+  }
   if (!status.ok()) return status;
   return MessageTemplate(std::move(program));
 }

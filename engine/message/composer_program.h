@@ -9,12 +9,15 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/message/base64.h"
 #include "engine/message/composer.h"
 #include "engine/message/header.h"
 #include "engine/message/message_buffer.h"
+#include "engine/message/mime.h"
 #include "engine/message/quoted_printable.h"
 #include "engine/message/template.h"
 #include "engine/message/template_render.h"
+#include "engine/message/text_escape.h"
 
 namespace volley::engine::message {
 
@@ -25,15 +28,18 @@ struct VariableField {
   Template value;
 };
 
-// A quoted-printable part. literals[i] is value.literals[i], encoded.
+// A text part with variables. Of the two lists of literals the one of its encoding is filled:
+// literal i is value.literals[i], encoded.
 struct BodyPart {
   Template value;
-  std::vector<QpLiteral> literals;
-  QpEscape escape = QpEscape::kNone;
+  PartEncoding encoding = PartEncoding::kQuotedPrintable;
+  std::vector<QpLiteral> quoted_printable;
+  std::vector<Base64Literal> base64;
+  TextEscape escape = TextEscape::kNone;
   bool last_in_message = false;  // no boundary follows, so its last line must be ended
 };
 
-enum class StepKind : uint8_t { kFixed, kTo, kMessageId, kField, kBody };
+enum class StepKind : uint8_t { kFixed, kTo, kMessageId, kField, kBeginBody, kText, kFiles };
 struct ProgramStep {
   StepKind kind;
   size_t index = 0;  // into fixed, fields or bodies
@@ -44,7 +50,7 @@ struct ComposeBuffers {
   MessageBuffer message;
   RenderScratch render;
   std::string value;  // a header value before folding and encoding
-  std::string field;  // the whole field
+  std::string field;  // the whole field, or the headers of a file
 };
 
 struct MessageTemplate::Program {
@@ -61,12 +67,26 @@ struct MessageTemplate::Program {
   size_t column_count = 0;
   bool needs_smtputf8 = false;  // for the sender's addresses
   std::vector<RequiredColumn> required;
+  ContentFacts facts;
+  uint64_t message_bytes_max = 0;
+  std::string files_boundary;  // of the multipart a recipient's files go into; empty: none
+  // The same message for a recipient that brings files, when it is no multipart/mixed without them.
+  std::unique_ptr<Program> with_files;
 };
 
 struct ComposedMessage::State {
+  // [0] is for what is prepended; the message's own pieces come behind it.
+  std::span<const iovec> Pieces() const {
+    return std::span<const iovec>(iovecs).subspan(first_piece, end_piece - first_piece);
+  }
+  void Clear();
+
   ComposeBuffers buffers;
-  std::array<iovec, MessageBuffer::kMaxPieces> iovecs;
-  std::span<const iovec> pieces;
+  std::string prepended;
+  std::array<iovec, MessageBuffer::kMaxPieces + 1> iovecs;
+  size_t first_piece = 1;
+  size_t end_piece = 1;
+  size_t header_end = 1;
   bool needs_smtputf8 = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/message/base64.h"
 #include "engine/message/utf8.h"
 
 namespace volley::engine::message {
@@ -25,8 +26,6 @@ size_t QBytes(std::string_view text, WordContext context) {
   return bytes;
 }
 
-constexpr size_t BBytes(size_t bytes) { return (bytes + 2) / 3 * 4; }
-
 void AppendQ(std::string_view text, WordContext context, std::string* out) {
   for (const char c : text) {
     if (c == ' ') {
@@ -43,16 +42,9 @@ void AppendQ(std::string_view text, WordContext context, std::string* out) {
 }
 
 void AppendB(std::string_view text, std::string* out) {
-  static constexpr char kAlphabet[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  auto at = [text](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  for (size_t i = 0; i < text.size(); i += 3) {
-    const unsigned bits = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-    out->push_back(kAlphabet[bits >> 18]);
-    out->push_back(kAlphabet[bits >> 12 & 63]);
-    out->push_back(i + 1 < text.size() ? kAlphabet[bits >> 6 & 63] : '=');
-    out->push_back(i + 2 < text.size() ? kAlphabet[bits & 63] : '=');
-  }
+  const size_t before = out->size();
+  out->resize(before + Base64Bytes(text.size()));
+  WriteBase64(text, out->data() + before);
 }
 
 // How many bytes of `text` fit, never ending inside a character (RFC 2047 §5).
@@ -63,7 +55,7 @@ size_t FittingPrefix(std::string_view text, WordEncoding encoding, WordContext c
   while (taken < text.size()) {
     const size_t next = std::max<size_t>(DecodeUtf8(text.substr(taken)).bytes, 1);
     q_bytes += QBytes(text.substr(taken, next), context);
-    const size_t encoded = encoding == WordEncoding::kQ ? q_bytes : BBytes(taken + next);
+    const size_t encoded = encoding == WordEncoding::kQ ? q_bytes : Base64Bytes(taken + next);
     if (encoded > room) break;
     taken += next;
   }
@@ -73,7 +65,7 @@ size_t FittingPrefix(std::string_view text, WordEncoding encoding, WordContext c
 }  // namespace
 
 WordEncoding ShorterEncoding(std::string_view text, WordContext context) {
-  return QBytes(text, context) <= BBytes(text.size()) ? WordEncoding::kQ : WordEncoding::kB;
+  return QBytes(text, context) <= Base64Bytes(text.size()) ? WordEncoding::kQ : WordEncoding::kB;
 }
 
 size_t AppendEncodedWord(std::string_view text, WordEncoding encoding, WordContext context,

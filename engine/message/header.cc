@@ -83,6 +83,23 @@ class FieldWriter {
     return absl::OkStatus();
   }
 
+  // The words of a structured value. Between the items of a list of URLs lines may be folded also
+  // where no blank stands (RFC 2369 §2: "<a>,<b>").
+  absl::Status Items(std::string_view text) {
+    while (!text.empty()) {
+      Word word = NextWord(text);
+      text = word.rest;
+      do {
+        const size_t between = word.text.find(">,<");
+        const size_t bytes = between == word.text.npos ? word.text.size() : between + 2;
+        if (absl::Status s = AddWord(word.space, word.text.substr(0, bytes)); !s.ok()) return s;
+        word.text.remove_prefix(bytes);
+        word.space = " ";
+      } while (!word.text.empty());
+    }
+    return absl::OkStatus();
+  }
+
   // One word that must stay whole, with room for `follow` bytes the caller adds itself.
   absl::Status AddWord(std::string_view space, std::string_view text, size_t follow = 0) {
     // Not before the first word: some readers take a field whose first line is empty for empty.
@@ -215,7 +232,9 @@ absl::Status AppendField(std::string_view name, std::string_view value, FieldSyn
                                 : EncodedPart(value);
   if (begin == value.size()) {
     if (!IsAscii(value)) return Bad(fmt::format("{} can hold ASCII only", name));
-    if (absl::Status status = writer.Words(value); !status.ok()) return status;
+    const absl::Status status =
+        syntax == FieldSyntax::kStructured ? writer.Items(value) : writer.Words(value);
+    if (!status.ok()) return status;
   } else {
     const std::string_view before = value.substr(0, begin);
     const size_t word_end = before.find_last_not_of(" \t") + 1;  // npos + 1 is 0

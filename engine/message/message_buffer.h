@@ -21,15 +21,20 @@ class MessageBuffer {
  public:
   // Below this a copy is cheaper than one more entry for the kernel to walk.
   static constexpr size_t kSmallestReferenced = 512;
-  // A sender adds its own few (the final dot, the next command) and stays under its own limit
-  // of 64.
+  // A signature may come in front, and a sender adds its own few (the final dot, the next command)
+  // and stays under its own limit of 64.
   static constexpr size_t kMaxPieces = 60;
 
   void Clear() {
     size_ = 0;
     piece_count_ = 0;
+    header_pieces_ = 0;
     bytes_ = 0;
   }
+
+  // What follows is the body: it begins a piece of its own.
+  void BeginBody() { header_pieces_ = piece_count_; }
+  size_t header_pieces() const { return header_pieces_; }
 
   void AppendCopy(std::string_view text) {
     if (text.empty()) return;  // memcpy takes no null pointer, not even for nothing
@@ -39,7 +44,8 @@ class MessageBuffer {
 
   // `text` must outlive the pieces; it is copied anyway when it is short or pieces run out.
   void AppendStable(std::string_view text) {
-    if (text.size() < kSmallestReferenced || piece_count_ + 2 > kMaxPieces) return AppendCopy(text);
+    // Two more pieces must always be left: copied bytes behind this one, and those of the body.
+    if (text.size() < kSmallestReferenced || piece_count_ + 3 > kMaxPieces) return AppendCopy(text);
     pieces_[piece_count_++] = {text.data(), 0, text.size()};
     bytes_ += text.size();
   }
@@ -52,7 +58,7 @@ class MessageBuffer {
   }
   void Commit(size_t bytes) {
     if (bytes == 0) return;
-    if (piece_count_ == 0 || pieces_[piece_count_ - 1].stable != nullptr) {
+    if (piece_count_ == header_pieces_ || pieces_[piece_count_ - 1].stable != nullptr) {
       pieces_[piece_count_++] = {nullptr, size_, 0};
     }
     pieces_[piece_count_ - 1].size += bytes;
@@ -63,13 +69,13 @@ class MessageBuffer {
   uint64_t bytes() const { return bytes_; }
 
   // Fills `out` and returns the part used.
-  std::span<const iovec> Pieces(std::array<iovec, kMaxPieces>* out) const {
+  std::span<const iovec> Pieces(std::span<iovec, kMaxPieces> out) const {
     for (size_t i = 0; i < piece_count_; ++i) {
       const Piece& piece = pieces_[i];
       const char* base = piece.stable != nullptr ? piece.stable : arena_.get() + piece.offset;
-      (*out)[i] = {const_cast<char*>(base), piece.size};
+      out[i] = {const_cast<char*>(base), piece.size};
     }
-    return {out->data(), piece_count_};
+    return out.first(piece_count_);
   }
 
  private:
@@ -93,6 +99,7 @@ class MessageBuffer {
   size_t size_ = 0;
   uint64_t bytes_ = 0;
   size_t piece_count_ = 0;
+  size_t header_pieces_ = 0;
   std::array<Piece, kMaxPieces> pieces_;
 };
 

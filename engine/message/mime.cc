@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 namespace volley::engine::message {
 namespace {
 
@@ -27,20 +29,21 @@ bool IsSevenBitLine(std::string_view line) {
 
 }  // namespace
 
-std::string MakeBoundary(uint64_t seed) {
+std::string MakeBoundary(uint64_t seed, uint64_t multipart) {
+  seed = Mix(seed) + multipart;
   return fmt::format("=_{:016x}{:016x}", Mix(seed), Mix(~seed));
 }
 
-PartEncoding EncodingFor(std::string_view fixed_text) {
-  if (fixed_text.find("=_") != fixed_text.npos) return PartEncoding::kQuotedPrintable;
+bool IsSevenBit(std::string_view fixed_text) {
+  if (fixed_text.find("=_") != fixed_text.npos) return false;
   const std::string text = WithCrlf(fixed_text);
   std::string_view rest = text;
   while (!rest.empty()) {
     const size_t end = rest.find("\r\n");
-    if (!IsSevenBitLine(rest.substr(0, end))) return PartEncoding::kQuotedPrintable;
+    if (!IsSevenBitLine(rest.substr(0, end))) return false;
     rest.remove_prefix(end == rest.npos ? rest.size() : end + 2);
   }
-  return PartEncoding::kSevenBit;
+  return true;
 }
 
 std::string WithCrlf(std::string_view text) {
@@ -58,9 +61,10 @@ std::string WithCrlf(std::string_view text) {
 }
 
 std::string PartHeaders(PartType type, PartEncoding encoding) {
+  constexpr std::array<std::string_view, 3> kTypes = {"plain", "x-amp-html", "html"};
+  constexpr std::array<std::string_view, 3> kEncodings = {"7bit", "quoted-printable", "base64"};
   return fmt::format("Content-Type: text/{}; charset=utf-8\r\nContent-Transfer-Encoding: {}\r\n",
-                     type == PartType::kPlain ? "plain" : "html",
-                     encoding == PartEncoding::kSevenBit ? "7bit" : "quoted-printable");
+                     kTypes[static_cast<size_t>(type)], kEncodings[static_cast<size_t>(encoding)]);
 }
 
 }  // namespace volley::engine::message

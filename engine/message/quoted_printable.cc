@@ -19,7 +19,7 @@ constexpr std::array<Need, 256> MakeNeeds(bool html) {
   needs[' '] = needs['\t'] = Need::kWhite;
   needs['\r'] = needs['\n'] = Need::kBreak;
   if (html) {
-    for (const char c : std::string_view("&<>\"'")) {
+    for (const char c : kHtmlSpecials) {
       needs[static_cast<unsigned char>(c)] = Need::kEntity;
     }
   }
@@ -27,21 +27,6 @@ constexpr std::array<Need, 256> MakeNeeds(bool html) {
 }
 constexpr std::array<Need, 256> kTextNeeds = MakeNeeds(false);
 constexpr std::array<Need, 256> kHtmlNeeds = MakeNeeds(true);
-
-std::string_view EntityOf(char c) {
-  switch (c) {
-    case '&':
-      return "&amp;";
-    case '<':
-      return "&lt;";
-    case '>':
-      return "&gt;";
-    case '"':
-      return "&quot;";
-    default:
-      return "&#39;";
-  }
-}
 
 // A piece that ends inside "From" may go on in the next piece, so that counts as well.
 bool MayBeFromLine(std::string_view rest) {
@@ -62,6 +47,7 @@ class Encoder {
 
   char* to() const { return to_; }
   size_t column() const { return column_; }
+  char white() const { return white_; }  // the last byte, not written, if it is a space or tab
 
  private:
   Need NeedOf(char c) const { return needs_[static_cast<unsigned char>(c)]; }
@@ -97,14 +83,16 @@ class Encoder {
     const size_t room = std::min(kQpMaxColumn - column_, text.size());
     size_t run = 0;
     while (run < room && NeedOf(text[run]) <= Need::kWhite) ++run;
-    // White space may end neither a line nor a piece: the next piece may begin with a line end.
-    const bool exposed = run == text.size() || NeedOf(text[run]) == Need::kBreak;
-    const bool hex_last = exposed && NeedOf(text[run - 1]) == Need::kWhite;
-    const size_t plain = run - (hex_last ? 1 : 0);
+    // White space may not end a line, and at the end of a piece nobody knows yet whether it does.
+    const bool ends_piece = run == text.size();
+    const bool exposed = ends_piece || NeedOf(text[run]) == Need::kBreak;
+    const bool keep_last = exposed && NeedOf(text[run - 1]) == Need::kWhite;
+    const size_t plain = run - (keep_last ? 1 : 0);
     std::memcpy(to_, text.data(), plain);
     to_ += plain;
     column_ += plain;
-    if (hex_last) Hex(text[plain]);
+    if (keep_last && ends_piece) white_ = text[plain];
+    if (keep_last && !ends_piece) Hex(text[plain]);
     return run;
   }
 
@@ -120,7 +108,7 @@ class Encoder {
   }
 
   void Entity(char c) {
-    const std::string_view entity = EntityOf(c);
+    const std::string_view entity = HtmlEntity(c);
     if (column_ + entity.size() > kQpMaxColumn) SoftBreak();
     to_ = std::copy(entity.begin(), entity.end(), to_);
     column_ += entity.size();
@@ -138,6 +126,7 @@ class Encoder {
 
   char* to_;
   size_t column_;
+  char white_ = 0;
   const std::array<Need, 256>& needs_;
 };
 
@@ -154,6 +143,9 @@ QpLiteral QpLiteral::Encode(std::string_view text) {
   literal.bytes.resize(static_cast<size_t>(encoder.to() - literal.bytes.data()));
   literal.bytes.shrink_to_fit();
   literal.end_column = encoder.column();
+  literal.white = encoder.white();
+  literal.empty = text.empty();
+  literal.begins_with_break = text.starts_with('\r') || text.starts_with('\n');
   const size_t line_end = literal.bytes.find("\r\n");
   literal.has_break = line_end != std::string::npos;
   literal.first_line = literal.has_break ? line_end : literal.bytes.size();
@@ -161,13 +153,30 @@ QpLiteral QpLiteral::Encode(std::string_view text) {
   return literal;
 }
 
-void QpWriter::Value(std::string_view text, QpEscape escape) {
+std::string EncodeQuotedPrintable(std::string_view text) {
+  QpLiteral literal = QpLiteral::Encode(text);
+  if (literal.white == 0) return std::move(literal.bytes);
+  if (literal.end_column + 3 > kQpMaxColumn) literal.bytes += "=\r\n";
+  return literal.bytes + (literal.white == ' ' ? "=20" : "=09");
+}
+
+void QpWriter::WriteWhite(bool hex) {
+  const std::string_view white = !hex ? std::string_view(&white_, 1) : white_ == ' ' ? "=20" : "=09";
+  if (column_ + white.size() > kQpMaxColumn) SoftBreak();
+  out_->AppendCopy(white);
+  column_ += white.size();
+  white_ = 0;
+}
+
+void QpWriter::Value(std::string_view text, TextEscape escape) {
   if (text.empty()) return;
+  if (white_ != 0) WriteWhite(text.front() == '\r' || text.front() == '\n');
   char* const begin = out_->Reserve(WorstCase(text.size()));
-  Encoder encoder(begin, column_, escape == QpEscape::kHtml ? kHtmlNeeds : kTextNeeds);
+  Encoder encoder(begin, column_, escape == TextEscape::kHtml ? kHtmlNeeds : kTextNeeds);
   encoder.Encode(text);
   out_->Commit(static_cast<size_t>(encoder.to() - begin));
   column_ = encoder.column();
+  white_ = encoder.white();
 }
 
 }  // namespace volley::engine::message

@@ -71,8 +71,8 @@ absl::Status Check(int error, std::string_view what) {
   return absl::InternalError(fmt::format("resolver: {}: {}", what, ub_strerror(error)));
 }
 
-// A name from wire format, RFC 1035 §3.1, without compression (SRV targets never are, RFC 2782).
-// Dots inside a label have no place in a host name.
+// A name from wire format, RFC 1035 §3.1, without compression (SRV targets never are, RFC 2782, and
+// libunbound unpacks the others). Dots inside a label have no place in a host name.
 bool ReadName(std::string_view wire, std::string* name) {
   name->clear();
   while (!wire.empty()) {
@@ -373,6 +373,61 @@ std::vector<SrvRecord> ParseSrv(const DnsAnswer& answer) {
     out.push_back(std::move(record));
   }
   return out;
+}
+
+std::vector<std::string> ParseTxt(const DnsAnswer& answer) {
+  std::vector<std::string> out;
+  for (std::string_view wire : answer.records) {
+    std::string text;
+    while (!wire.empty()) {
+      const size_t bytes = static_cast<unsigned char>(wire.front());
+      if (wire.size() < bytes + 1) break;
+      text.append(wire.substr(1, bytes));
+      wire.remove_prefix(bytes + 1);
+    }
+    if (wire.empty()) out.push_back(std::move(text));
+  }
+  return out;
+}
+
+std::vector<MxRecord> ParseMx(const DnsAnswer& answer) {
+  std::vector<MxRecord> out;
+  for (const std::string& wire : answer.records) {
+    MxRecord record;
+    if (wire.size() < 3 || !ReadName(std::string_view(wire).substr(2), &record.exchange)) continue;
+    record.preference = ReadU16(wire, 0);
+    out.push_back(std::move(record));
+  }
+  std::stable_sort(out.begin(), out.end(), [](const MxRecord& a, const MxRecord& b) {
+    return a.preference < b.preference;
+  });
+  return out;
+}
+
+std::vector<std::string> ParsePtr(const DnsAnswer& answer) {
+  std::vector<std::string> out;
+  for (const std::string& wire : answer.records) {
+    std::string name;
+    if (ReadName(wire, &name) && !name.empty()) out.push_back(std::move(name));
+  }
+  return out;
+}
+
+std::string ReverseName(const Endpoint& address) {
+  std::string out;
+  if (address.family() == AF_INET) {
+    const auto* a = reinterpret_cast<const sockaddr_in*>(address.address());
+    const uint32_t ip = ntohl(a->sin_addr.s_addr);
+    for (const int shift : {0, 8, 16, 24}) out += fmt::format("{}.", ip >> shift & 255);
+    return out + "in-addr.arpa";
+  }
+  if (address.family() != AF_INET6) return out;
+  const auto* a = reinterpret_cast<const sockaddr_in6*>(address.address());
+  for (size_t i = sizeof a->sin6_addr; i-- > 0;) {
+    const unsigned byte = a->sin6_addr.s6_addr[i];
+    out += fmt::format("{:x}.{:x}.", byte & 15, byte >> 4);
+  }
+  return out + "ip6.arpa";
 }
 
 }  // namespace volley::io

@@ -20,7 +20,7 @@
 
 namespace volley::io {
 
-enum class DnsType : uint16_t { kA = 1, kAaaa = 28, kSrv = 33 };
+enum class DnsType : uint16_t { kA = 1, kPtr = 12, kMx = 15, kTxt = 16, kAaaa = 28, kSrv = 33 };
 
 enum class DnsStatus : uint8_t {
   kOk,          // there are records
@@ -45,6 +45,23 @@ struct SrvRecord {
   std::string target;  // without the final dot; empty: the service is decidedly not available
 };
 std::vector<SrvRecord> ParseSrv(const DnsAnswer& answer);
+
+// The texts of a kTxt answer, each record's character-strings joined without anything between them
+// (RFC 7208 §3.3, RFC 6376 §3.6.2.2). Any bytes. Malformed ones are left out.
+std::vector<std::string> ParseTxt(const DnsAnswer& answer);
+
+// The records of a kMx answer, RFC 1035 §3.3.9, most preferred first. Malformed ones are left out.
+struct MxRecord {
+  uint16_t preference = 0;
+  std::string exchange;  // without the final dot; empty: the domain takes no mail (RFC 7505)
+};
+std::vector<MxRecord> ParseMx(const DnsAnswer& answer);
+
+// The names of a kPtr answer, without the final dot. Malformed ones are left out.
+std::vector<std::string> ParsePtr(const DnsAnswer& answer);
+// Where the PTR record of an address is: "4.3.2.1.in-addr.arpa" (RFC 1035 §3.5), or the 32 nibbles
+// in ip6.arpa (RFC 3596 §2.5). Empty for a Unix path.
+std::string ReverseName(const Endpoint& address);
 
 struct HostAnswer {
   DnsStatus status = DnsStatus::kFailed;  // the worse of the two questions where none has records

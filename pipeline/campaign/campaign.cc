@@ -2,21 +2,25 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/message/address.h"
+#include "engine/message/utf8.h"
+#include "pipeline/campaign/message_spec.h"
+#include "pipeline/store/unsubscribe_key.h"
 
 namespace volley::pipeline {
 namespace {
@@ -36,13 +40,6 @@ std::string RandomKey() {
   std::string key;
   for (unsigned char b : bytes) key.push_back(kAlphabet[b & 31]);
   return key;
-}
-
-absl::Status WriteFile(const std::string& path, std::string_view bytes) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  return out ? absl::OkStatus() : FileError("cannot write", path, errno);
 }
 
 void SyncFolder(const std::string& path) {
@@ -73,42 +70,86 @@ CampaignKind Campaign::kind() const {
   return ParseCampaignKind(definition_.kind).value_or(CampaignKind::kBulk);
 }
 
-absl::Status Campaign::CompileMessage(std::span<const std::string> columns) {
-  engine::message::MessageSpec spec;
-  spec.from = definition_.from;
-  spec.reply_to = definition_.reply_to;
-  spec.subject = {"subject", definition_.subject};
-  if (!definition_.to_name.empty()) spec.to_name = {"to_name", definition_.to_name};
-  spec.text = text_;
-  spec.html = html_;
-  for (const auto& [name, value] : definition_.headers) {
-    spec.headers.push_back({name, {"header " + name, value}});
-  }
-  spec.message_id_key = facts_.key;
-  spec.boundary_seed = facts_.boundary_seed;
-  std::string error;
-  if (!absl::ParseTime(absl::RFC3339_full, facts_.date_rfc3339, &spec.date, &error)) {
-    return absl::InvalidArgumentError(fmt::format("date \"{}\": {}", facts_.date_rfc3339, error));
-  }
-  auto compiled = engine::message::MessageTemplate::Compile(spec, columns);
-  if (!compiled.ok()) return compiled.status();
-  message_.emplace(*std::move(compiled));
-  auto from = engine::message::ParseHeaderMailbox(definition_.from);
-  if (!from.ok()) return from.status();
-  reverse_path_ = from->address;
+absl::Status Campaign::PrepareSigning() {
+  if (definition_.dkim.empty()) return absl::OkStatus();
+  std::vector<DkimKeyFile> files;
+  for (const DkimDefinition& d : definition_.dkim)
+    files.push_back({d.domain, d.selector, d.key_path});
+  auto keys = DkimKeys::Load(std::move(files));
+  if (!keys.ok()) return keys.status();
+  recipe_.dkim = *std::move(keys);
+  recipe_.dkim_expires_after = absl::Hours(24 * definition_.dkim_expires_days.value_or(0));
   return absl::OkStatus();
 }
 
-absl::Status Campaign::ReadTemplates() {
-  const auto read = [](const std::string& path, std::string_view what, auto* source) {
-    if (path.empty()) return absl::OkStatus();
-    auto text = ReadTemplate(path, what);
-    if (!text.ok()) return text.status();
-    *source = *std::move(text);
-    return absl::OkStatus();
-  };
-  if (absl::Status s = read(definition_.text_path, "text template", &text_); !s.ok()) return s;
-  return read(definition_.html_path, "HTML template", &html_);
+// REQUIRES: spec_ is made.
+absl::Status Campaign::PrepareTokens() {
+  const UnsubscribeDefinition& u = definition_.unsubscribe;
+  auto from = engine::message::ParseHeaderMailbox(spec_.from);
+  if (!from.ok()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "from {}: {}", engine::message::Quoted(spec_.from), std::string(from.status().message())));
+  }
+  from_ = recipe_.reverse_path = from->address;
+  recipe_.campaign = id_;
+  if (kind() == CampaignKind::kBulk) {
+    // Without a name of its own it is nobody's list, and everybody's suppressions still count.
+    recipe_.list = ListName(definition_, from_).value_or("");
+  }
+  if (u.url.empty() && u.mailto.empty() && definition_.bounces.empty()) return absl::OkStatus();
+  // What is never sent needs no key that lasts.
+  const bool throw_away = scratch_ && u.key_path.empty() && !HasUnsubscribeKey(state_dir_);
+  auto keys = LoadOrCreateUnsubscribeKey(throw_away ? dir_ : state_dir_, u.key_path);
+  if (!keys.ok()) return keys.status();
+  recipe_.token_keys = *std::move(keys);
+  recipe_.bounce_mailbox = definition_.bounces;
+  if (!definition_.bounces.empty()) {
+    auto paths = engine::compliance::BouncePathMaker::Make(*recipe_.token_keys,
+                                                           definition_.bounces, id_);
+    if (!paths.ok()) return paths.status();
+  }
+  if (u.url.empty()) return absl::OkStatus();
+  auto url = engine::compliance::UnsubscribeUrl::Parse(u.url);
+  if (!url.ok()) return url.status();
+  recipe_.unsubscribe_url = *std::move(url);
+  return absl::OkStatus();
+}
+
+absl::Status Campaign::FindFileColumn(std::span<const std::string> columns) {
+  const AttachmentsDefinition& a = definition_.attachments;
+  if (a.column.empty()) return absl::OkStatus();
+  const auto found = std::find(columns.begin(), columns.end(), a.column);
+  if (found == columns.end()) {
+    return absl::InvalidArgumentError(
+        fmt::format("[attachments] column \"{}\": there is no such column; the columns are {}",
+                    a.column, fmt::join(columns, ", ")));
+  }
+  recipe_.file_column = static_cast<size_t>(found - columns.begin());
+  auto files = RecipientFiles::Open(a.folder, spec_.message_bytes_max);
+  if (!files.ok()) return files.status();
+  recipe_.files = *std::move(files);
+  return absl::OkStatus();
+}
+
+absl::Status Campaign::CompileMessage(std::span<const std::string> columns) {
+  std::vector<std::string> all(columns.begin(), columns.end());
+  if (recipe_.token_keys != nullptr) {
+    for (const std::string_view own : {kUnsubscribeUrlColumn, kUnsubscribeTokenColumn}) {
+      if (std::find(all.begin(), all.end(), own) != all.end()) {
+        return absl::InvalidArgumentError(fmt::format(
+            "the list has a column \"{}\", which [unsubscribe] makes: rename it, or take url out "
+            "of [unsubscribe]",
+            own));
+      }
+      all.emplace_back(own);
+    }
+  }
+  if (absl::Status s = FindFileColumn(columns); !s.ok()) return s;
+  auto compiled = engine::message::MessageTemplate::Compile(spec_, all);
+  if (!compiled.ok()) return compiled.status();
+  recipe_.message.emplace(*std::move(compiled));
+  recipe_.date = spec_.date;
+  return absl::OkStatus();
 }
 
 absl::Status Campaign::MakeFolder(const PrepareOptions& options) {
@@ -119,6 +160,7 @@ absl::Status Campaign::MakeFolder(const PrepareOptions& options) {
   }
   state_dir_ = options.state_dir;
   replace_ = options.restart;
+  scratch_ = options.scratch;
   final_dir_ = CampaignsFolder(state_dir_) + "/" + id_;
   std::error_code ec;
   if (!options.scratch && !replace_ && fs::exists(final_dir_, ec)) {
@@ -149,7 +191,9 @@ absl::StatusOr<std::vector<ImportOptions::Required>> Campaign::RequiredColumns(
     std::span<const std::string> columns) {
   if (absl::Status s = CompileMessage(columns); !s.ok()) return s;
   std::vector<ImportOptions::Required> required;
-  for (const auto& r : message_->required_columns()) required.push_back({r.column, r.used_at});
+  for (const auto& r : recipe_.message->required_columns()) {
+    if (r.column < columns.size()) required.push_back({r.column, r.used_at});
+  }
   return required;
 }
 
@@ -180,19 +224,29 @@ absl::Status Campaign::NobodyToMail() const {
   return absl::InvalidArgumentError(message);
 }
 
-// The user's files may change or go; the campaign keeps what it was made of.
+// The user's files may change or go; the campaign keeps what it was made of. Keys stay where they
+// are: a copy would be one more to lose.
 absl::Status Campaign::KeepCopies() {
   CampaignDefinition kept = definition_;
-  kept.recipients_path = fs::absolute(definition_.recipients_path).string();
-  if (definition_.recipients_path == "-") kept.recipients_path = "-";
-  const auto keep = [this](const auto& source, std::string_view name, std::string* path) {
-    if (!source) return absl::OkStatus();
-    *path = name;
-    return WriteFile(fmt::format("{}/{}", dir_, name), source->text);
+  const auto absolute = [](std::string* path) {
+    if (!path->empty() && *path != "-") *path = fs::absolute(*path).string();
   };
-  if (absl::Status s = keep(text_, "text.mustache", &kept.text_path); !s.ok()) return s;
-  if (absl::Status s = keep(html_, "html.mustache", &kept.html_path); !s.ok()) return s;
-  return WriteFile(dir_ + "/campaign.toml", FormatCampaignFile(kept, facts_));
+  absolute(&kept.recipients_path);
+  absolute(&kept.unsubscribe.key_path);
+  absolute(&kept.attachments.folder);
+  for (DkimDefinition& d : kept.dkim) absolute(&d.key_path);
+  if (absl::Status s = material_.KeepIn(dir_, &kept); !s.ok()) return s;
+  return WriteSmallFile(dir_ + "/campaign.toml", FormatCampaignFile(kept, facts_));
+}
+
+absl::Status Campaign::PrepareMessage() {
+  auto material = Material::Read(definition_);
+  if (!material.ok()) return material.status();
+  material_ = *std::move(material);
+  auto spec = MakeMessageSpec(definition_, material_, facts_);
+  if (!spec.ok()) return spec.status();
+  spec_ = *std::move(spec);
+  return PrepareSigning();
 }
 
 absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Prepare(const CampaignDefinition& definition,
@@ -204,8 +258,12 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Prepare(const CampaignDefini
   c->facts_.date_rfc3339 =
       absl::FormatTime("%Y-%m-%dT%H:%M:%S%Ez", absl::Now(), absl::UTCTimeZone());
   c->facts_.boundary_seed = std::hash<std::string>{}(c->facts_.key) >> 1;
-  if (absl::Status s = c->ReadTemplates(); !s.ok()) return s;
+  if (absl::Status s = c->PrepareMessage(); !s.ok()) return s;
+  if (!options.without_unsubscribe && c->kind() == CampaignKind::kBulk) {
+    if (absl::Status s = CheckOneClick(c->spec_); !s.ok()) return s;
+  }
   if (absl::Status s = c->MakeFolder(options); !s.ok()) return s;
+  if (absl::Status s = c->PrepareTokens(); !s.ok()) return s;
   if (absl::Status s = c->ImportList(options); !s.ok()) return s;
   if (absl::Status s = c->KeepCopies(); !s.ok()) return s;
   return c;
@@ -225,7 +283,8 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Open(const std::string& stat
   auto definition = LoadFrozenCampaignFile(c->dir_ + "/campaign.toml", &c->facts_);
   if (!definition.ok()) return definition.status();
   c->definition_ = *std::move(definition);
-  if (absl::Status s = c->ReadTemplates(); !s.ok()) return s;
+  if (absl::Status s = c->PrepareMessage(); !s.ok()) return s;
+  if (absl::Status s = c->PrepareTokens(); !s.ok()) return s;
   auto file = RecipientFile::Open(c->dir_ + "/recipients.bin");
   if (!file.ok()) return file.status();
   c->recipients_ = *std::move(file);
@@ -261,11 +320,6 @@ absl::Status Campaign::Commit() {
   committed_ = true;
   SyncFolder(CampaignsFolder(state_dir_));
   return absl::OkStatus();
-}
-
-absl::Status Campaign::Compose(const RecipientRecord& record,
-                               engine::message::ComposedMessage* out) const {
-  return message_->Compose({record.address, record.index, record.fields}, out);
 }
 
 }  // namespace volley::pipeline

@@ -1,13 +1,13 @@
 // Campaign: a definition made ready to send: templates compiled, list imported, both kept in a
-// folder of the state directory (<state>/campaigns/<id>/: campaign.toml, the templates,
-// recipients.bin, rejected.csv).
+// folder of the state directory (<state>/campaigns/<id>/: campaign.toml, the templates and other
+// files of the message, recipients.bin, rejected.csv).
 //
 // A new campaign is prepared in a folder of its own beside its final place and moves there by
 // Commit(), just before the first message; when anything fails earlier, nothing is left behind. A
 // name that is taken is refused, so that a second `send` cannot mail everybody again by accident.
 //
 // Threading: immutable after Prepare/Open but for Commit and Discard (one thread); any thread may
-// compose from it.
+// make copies by the recipe, each with its own CopyMaker.
 #ifndef VOLLEY_PIPELINE_CAMPAIGN_CAMPAIGN_H_
 #define VOLLEY_PIPELINE_CAMPAIGN_CAMPAIGN_H_
 
@@ -20,8 +20,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/compliance/key_ring.h"
 #include "engine/message/composer.h"
 #include "pipeline/campaign/definition.h"
+#include "pipeline/campaign/material.h"
+#include "pipeline/compose/copy.h"
 #include "pipeline/source/import.h"
 #include "pipeline/source/recipient_file.h"
 
@@ -32,6 +35,7 @@ struct PrepareOptions {
   uint64_t limit = 0;    // only the first so many recipients; 0: all
   bool restart = false;  // an old campaign of this name is replaced (at Commit)
   bool scratch = false;  // never committed (dry run, preview): a taken name does not matter
+  bool without_unsubscribe = false;  // bulk mail needs no one-click unsubscribing
   std::function<void(uint64_t rows, uint64_t bytes, uint64_t total_bytes)> on_progress;
 };
 
@@ -57,32 +61,36 @@ class Campaign {
   CampaignKind kind() const;
   const ImportResult& import() const { return import_; }  // empty for an opened one
   const RecipientFile& recipients() const { return *recipients_; }
-  const engine::message::MessageTemplate& message() const { return *message_; }
-  const std::string& reverse_path() const { return reverse_path_; }
-
-  // One recipient's copy. Errors as MessageTemplate::Compose, and DataLoss for a damaged list.
-  absl::Status Compose(const RecipientRecord& record, engine::message::ComposedMessage* out) const;
+  const CopyRecipe& recipe() const { return recipe_; }
+  const engine::message::MessageTemplate& message() const { return *recipe_.message; }
+  const std::string& from() const { return from_; }  // the address, canonical
+  // What its recipients can unsubscribe from; empty: transactional mail is no list.
+  const std::string& list() const { return recipe_.list; }
 
  private:
   Campaign() = default;
+  absl::Status PrepareMessage();
+  absl::Status PrepareSigning();
+  absl::Status PrepareTokens();
   absl::Status CompileMessage(std::span<const std::string> columns);
+  absl::Status FindFileColumn(std::span<const std::string> columns);
   absl::StatusOr<std::vector<ImportOptions::Required>> RequiredColumns(
       std::span<const std::string> columns);
   absl::Status ImportList(const PrepareOptions& options);
   absl::Status NobodyToMail() const;
-  absl::Status ReadTemplates();
   absl::Status MakeFolder(const PrepareOptions& options);
   absl::Status KeepCopies();
 
   std::string state_dir_, id_, dir_, final_dir_;
-  bool committed_ = false, replace_ = false, made_state_dir_ = false;
+  bool committed_ = false, replace_ = false, made_state_dir_ = false, scratch_ = false;
   CampaignDefinition definition_;
   FrozenFacts facts_;
   ImportResult import_;
-  std::optional<engine::message::TemplateSource> text_, html_;
-  std::optional<engine::message::MessageTemplate> message_;
+  Material material_;
+  engine::message::MessageSpec spec_;
+  CopyRecipe recipe_;
   std::unique_ptr<RecipientFile> recipients_;
-  std::string reverse_path_;
+  std::string from_;
 };
 
 // A folder name for a campaign name: lower-case letters, digits and '-'.

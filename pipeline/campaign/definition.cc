@@ -8,6 +8,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <sstream>
 
 #include "engine/base/nearest_name.h"
@@ -46,31 +48,102 @@ Setter Headers(const Place& place, std::vector<std::pair<std::string, std::strin
   };
 }
 
+// A string key and where it goes: one list for reading, writing and laying one definition over
+// another.
+struct TextKey {
+  std::string_view table, name;
+  std::string* target;
+  bool is_path = false;
+};
+
+std::vector<TextKey> TextKeys(CampaignDefinition* d) {
+  return {{"campaign", "name", &d->name},
+          {"campaign", "from", &d->from},
+          {"campaign", "reply_to", &d->reply_to},
+          {"campaign", "to_name", &d->to_name},
+          {"campaign", "subject", &d->subject},
+          {"campaign", "text", &d->text_path, true},
+          {"campaign", "html", &d->html_path, true},
+          {"campaign", "amp", &d->amp_path, true},
+          {"campaign", "eml", &d->eml_path, true},
+          {"campaign", "partials", &d->partials_folder, true},
+          {"campaign", "postal_address", &d->postal_address},
+          {"campaign", "bounces", &d->bounces},
+          {"campaign", "feedback_id", &d->feedback_id},
+          {"campaign", "recipients", &d->recipients_path, true},
+          {"campaign", "address_column", &d->address_column},
+          {"campaign", "kind", &d->kind},
+          {"unsubscribe", "url", &d->unsubscribe.url},
+          {"unsubscribe", "mailto", &d->unsubscribe.mailto},
+          {"unsubscribe", "key", &d->unsubscribe.key_path, true},
+          {"unsubscribe", "list_id", &d->unsubscribe.list_id},
+          {"attachments", "column", &d->attachments.column},
+          {"attachments", "folder", &d->attachments.folder, true}};
+}
+
 struct TableSpec {
   std::string title;
   std::vector<KeySpec> keys;
 };
 
+std::vector<KeySpec> OtherKeys(const Place& place, std::string_view table, CampaignDefinition* d) {
+  if (table == "campaign") {
+    return {{"headers", Headers(place, &d->headers)},
+            {"dkim_expires_days",
+             Count(place, "dkim_expires_days", 1, kDkimExpiresDaysMax, &d->dkim_expires_days)}};
+  }
+  if (table == "limits") {
+    return {{"connections", Count(place, "connections", 1, kMaxConnections, &d->connections)},
+            {"messages_per_connection",
+             Count(place, "messages_per_connection", 0, UINT32_MAX, &d->messages_per_connection)}};
+  }
+  if (table == "attachments") {
+    AttachmentsDefinition& a = d->attachments;
+    return {
+        {"files", Paths(place, "files", &a.files)},
+        {"inline", Paths(place, "inline", &a.inline_files)},
+        {"message_mb_max", Count(place, "message_mb_max", 1, kMessageMbMax, &a.message_mb_max)}};
+  }
+  return {};
+}
+
 std::vector<TableSpec> Tables(const Place& place, CampaignDefinition* d) {
   std::vector<TableSpec> tables;
-  tables.push_back({"campaign",
-                    {{"name", String(place, "name", &d->name)},
-                     {"from", String(place, "from", &d->from)},
-                     {"reply_to", String(place, "reply_to", &d->reply_to)},
-                     {"to_name", String(place, "to_name", &d->to_name)},
-                     {"subject", String(place, "subject", &d->subject)},
-                     {"text", Path(place, "text", &d->text_path)},
-                     {"html", Path(place, "html", &d->html_path)},
-                     {"recipients", Path(place, "recipients", &d->recipients_path)},
-                     {"address_column", String(place, "address_column", &d->address_column)},
-                     {"kind", Kind(place, &d->kind)},
-                     {"headers", Headers(place, &d->headers)}}});
-  tables.push_back(
-      {"limits",
-       {{"connections", Count(place, "connections", 1, kMaxConnections, &d->connections)},
-        {"messages_per_connection",
-         Count(place, "messages_per_connection", 0, UINT32_MAX, &d->messages_per_connection)}}});
+  for (const char* title : {"campaign", "unsubscribe", "attachments", "limits"}) {
+    TableSpec table{title, {}};
+    for (const TextKey& key : TextKeys(d)) {
+      if (key.table != title) continue;
+      const std::string name(key.name);
+      table.keys.push_back({name, name == "kind" ? Kind(place, key.target)
+                                  : key.is_path  ? Path(place, name, key.target)
+                                                 : String(place, name, key.target)});
+    }
+    for (KeySpec& key : OtherKeys(place, title, d)) table.keys.push_back(std::move(key));
+    tables.push_back(std::move(table));
+  }
   return tables;
+}
+
+absl::Status ReadDkim(const Place& place, const toml::node& node,
+                      std::vector<DkimDefinition>* dkim) {
+  const auto read = [&](const toml::node& element) -> absl::Status {
+    if (!element.is_table()) return place.At(element, "\"dkim\" must be a table: [[dkim]]");
+    DkimDefinition& d = dkim->emplace_back();
+    const KeySpec keys[] = {{"domain", String(place, "domain", &d.domain)},
+                            {"selector", String(place, "selector", &d.selector)},
+                            {"key", Path(place, "key", &d.key_path)}};
+    if (absl::Status s = ReadTable(place, *element.as_table(), "dkim", keys); !s.ok()) return s;
+    if (!d.domain.empty() && !d.selector.empty() && !d.key_path.empty()) return absl::OkStatus();
+    return place.At(element,
+                    "[[dkim]] needs domain, selector and key (a PEM file): volley keys dkim new "
+                    "makes them");
+  };
+  const toml::array* many = node.as_array();
+  if (many == nullptr) return read(node);
+  for (const toml::node& element : *many) {
+    if (absl::Status s = read(element); !s.ok()) return s;
+  }
+  return absl::OkStatus();
 }
 
 TableSpec FrozenTable(const Place& place, FrozenFacts* facts) {
@@ -89,28 +162,6 @@ TableSpec FrozenTable(const Place& place, FrozenFacts* facts) {
            {"key", String(place, "key", &facts->key)},
            {"date", String(place, "date", &facts->date_rfc3339)},
            {"boundary_seed", seed}}};
-}
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::string_view what,
-                                          uintmax_t bytes_max) {
-  std::error_code ec;
-  if (fs::is_directory(path, ec)) {
-    return absl::InvalidArgumentError(fmt::format("{} {}: is a folder, not a file", what, path));
-  }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    const int error = errno;
-    return absl::NotFoundError(fmt::format("{} {}: cannot be read: {}", what, path,
-                                           std::strerror(error == 0 ? ENOENT : error)));
-  }
-  std::string bytes(bytes_max + 1, '\0');
-  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  bytes.resize(static_cast<size_t>(in.gcount()));
-  if (bytes.size() > bytes_max) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} {}: is over {} MiB", what, path, bytes_max >> 20));
-  }
-  return bytes;
 }
 
 // toml++ reports parse errors by exception; it ends here.
@@ -132,11 +183,15 @@ absl::StatusOr<CampaignDefinition> Load(const std::string& path, FrozenFacts* fa
   const Place place{path};
   std::vector<TableSpec> tables = Tables(place, &definition);
   if (facts != nullptr) tables.push_back(FrozenTable(place, facts));
-  std::vector<std::string> titles = {"relay"};
+  std::vector<std::string> titles = {"relay", "dkim"};
   for (const TableSpec& t : tables) titles.push_back(t.title);
   for (const auto& [key, node] : *root) {
     if (key.str() == "relay") {
       if (absl::Status s = ReadRelays(place, node, &definition.relays); !s.ok()) return s;
+      continue;
+    }
+    if (key.str() == "dkim") {
+      if (absl::Status s = ReadDkim(place, node, &definition.dkim); !s.ok()) return s;
       continue;
     }
     const TableSpec* spec = nullptr;
@@ -156,8 +211,29 @@ absl::StatusOr<CampaignDefinition> Load(const std::string& path, FrozenFacts* fa
   return definition;
 }
 
-void Put(toml::table* table, std::string_view key, const std::string& value) {
-  if (!value.empty()) table->insert_or_assign(key, value);
+toml::array Strings(const std::vector<std::string>& values) {
+  toml::array out;
+  for (const std::string& value : values) out.push_back(value);
+  return out;
+}
+
+toml::array FormatDkim(const std::vector<DkimDefinition>& dkim) {
+  toml::array out;
+  for (const DkimDefinition& d : dkim) {
+    out.push_back(toml::table{{"domain", d.domain}, {"selector", d.selector}, {"key", d.key_path}});
+  }
+  return out;
+}
+
+toml::table FrozenTableOf(const FrozenFacts& facts) {
+  return toml::table{{"version", 1},
+                     {"key", facts.key},
+                     {"date", facts.date_rfc3339},
+                     {"boundary_seed", static_cast<int64_t>(facts.boundary_seed)}};
+}
+
+void PutCount(toml::table* table, std::string_view key, std::optional<uint32_t> value) {
+  if (value) table->insert_or_assign(key, int64_t{*value});
 }
 
 }  // namespace
@@ -182,31 +258,35 @@ absl::StatusOr<CampaignDefinition> LoadFrozenCampaignFile(const std::string& pat
   return Load(path, facts);
 }
 
-std::string FormatCampaignFile(const CampaignDefinition& d, const FrozenFacts& facts) {
-  toml::table campaign, limits, headers;
-  Put(&campaign, "name", d.name);
-  Put(&campaign, "from", d.from);
-  Put(&campaign, "reply_to", d.reply_to);
-  Put(&campaign, "to_name", d.to_name);
-  Put(&campaign, "subject", d.subject);
-  Put(&campaign, "text", d.text_path);
-  Put(&campaign, "html", d.html_path);
-  Put(&campaign, "recipients", d.recipients_path);
-  Put(&campaign, "address_column", d.address_column);
-  Put(&campaign, "kind", d.kind);
-  for (const auto& [name, value] : d.headers) headers.insert_or_assign(name, value);
-  if (!headers.empty()) campaign.insert_or_assign("headers", headers);
-  if (d.connections) limits.insert_or_assign("connections", int64_t{*d.connections});
-  if (d.messages_per_connection) {
-    limits.insert_or_assign("messages_per_connection", int64_t{*d.messages_per_connection});
+std::string FormatCampaignFile(const CampaignDefinition& definition, const FrozenFacts& facts) {
+  CampaignDefinition d = definition;
+  std::map<std::string, toml::table, std::less<>> tables;
+  for (const TextKey& key : TextKeys(&d)) {
+    if (!key.target->empty()) {
+      tables[std::string(key.table)].insert_or_assign(key.name, *key.target);
+    }
   }
-  const toml::table frozen{{"version", 1},
-                           {"key", facts.key},
-                           {"date", facts.date_rfc3339},
-                           {"boundary_seed", static_cast<int64_t>(facts.boundary_seed)}};
-  std::ostringstream out;
-  toml::table file{{"campaign", campaign}, {"limits", limits}, {"frozen", frozen}};
+  toml::table headers;
+  for (const auto& [name, value] : d.headers) headers.insert_or_assign(name, value);
+  if (!headers.empty()) tables["campaign"].insert_or_assign("headers", headers);
+  PutCount(&tables["campaign"], "dkim_expires_days", d.dkim_expires_days);
+  PutCount(&tables["limits"], "connections", d.connections);
+  PutCount(&tables["limits"], "messages_per_connection", d.messages_per_connection);
+  toml::table& attachments = tables["attachments"];
+  PutCount(&attachments, "message_mb_max", d.attachments.message_mb_max);
+  if (!d.attachments.files.empty()) {
+    attachments.insert_or_assign("files", Strings(d.attachments.files));
+  }
+  if (!d.attachments.inline_files.empty()) {
+    attachments.insert_or_assign("inline", Strings(d.attachments.inline_files));
+  }
+  toml::table file{{"frozen", FrozenTableOf(facts)}};
+  for (auto& [name, table] : tables) {
+    if (!table.empty()) file.insert_or_assign(name, table);
+  }
   if (!d.relays.empty()) file.insert_or_assign("relay", FormatRelays(d.relays));
+  if (!d.dkim.empty()) file.insert_or_assign("dkim", FormatDkim(d.dkim));
+  std::ostringstream out;
   out << file;
   return "# Made by volley: what was asked for when this campaign began. Not to be edited.\n" +
          out.str() + "\n";
@@ -214,17 +294,20 @@ std::string FormatCampaignFile(const CampaignDefinition& d, const FrozenFacts& f
 
 CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over) {
   CampaignDefinition d = base;
-  constexpr std::string CampaignDefinition::*kStrings[] = {
-      &CampaignDefinition::name,           &CampaignDefinition::from,
-      &CampaignDefinition::reply_to,       &CampaignDefinition::to_name,
-      &CampaignDefinition::subject,        &CampaignDefinition::text_path,
-      &CampaignDefinition::html_path,      &CampaignDefinition::recipients_path,
-      &CampaignDefinition::address_column, &CampaignDefinition::kind};
-  for (auto field : kStrings) {
-    if (!(over.*field).empty()) d.*field = over.*field;
+  CampaignDefinition given = over;
+  const std::vector<TextKey> from = TextKeys(&given);
+  const std::vector<TextKey> to = TextKeys(&d);
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (!from[i].target->empty()) *to[i].target = *from[i].target;
   }
   d.headers.insert(d.headers.end(), over.headers.begin(), over.headers.end());
   if (!over.relays.empty()) d.relays = over.relays;
+  if (!over.dkim.empty()) d.dkim = over.dkim;
+  if (over.dkim_expires_days) d.dkim_expires_days = over.dkim_expires_days;
+  if (!over.attachments.files.empty()) d.attachments.files = over.attachments.files;
+  if (!over.attachments.inline_files.empty()) {
+    d.attachments.inline_files = over.attachments.inline_files;
+  }
   if (over.connections) d.connections = over.connections;
   if (over.messages_per_connection) d.messages_per_connection = over.messages_per_connection;
   return d;
@@ -236,10 +319,21 @@ absl::Status CheckDefinition(const CampaignDefinition& d, bool to_send) {
     return absl::InvalidArgumentError(fmt::format(
         "no {}: put {} into [{}] of the campaign file, or give {}", what, key, table, flag));
   };
-  if (d.from.empty()) return missing("sender", "campaign", "from", "--from");
-  if (d.subject.empty()) return missing("subject", "campaign", "subject", "--subject");
-  if (d.text_path.empty() && d.html_path.empty()) {
-    return missing("message", "campaign", "text and html (template files)", "--text and --html");
+  // A finished message brings these with it.
+  if (d.eml_path.empty()) {
+    if (d.from.empty()) return missing("sender", "campaign", "from", "--from");
+    if (d.subject.empty()) return missing("subject", "campaign", "subject", "--subject");
+    if (d.text_path.empty() && d.html_path.empty()) {
+      return missing("message", "campaign", "text and html (template files)", "--text and --html");
+    }
+  } else if (!d.text_path.empty() || !d.html_path.empty() || !d.amp_path.empty()) {
+    return absl::InvalidArgumentError(
+        "a finished message (eml) and template files (text, html, amp): give one or the other");
+  }
+  if (d.attachments.column.empty() != d.attachments.folder.empty()) {
+    return absl::InvalidArgumentError(
+        "files of the recipients' own need both [attachments] column, which names the file, and "
+        "folder, where they are");
   }
   if (d.recipients_path.empty()) {
     return missing("recipient list", "campaign", "recipients", "--to");
@@ -250,6 +344,28 @@ absl::Status CheckDefinition(const CampaignDefinition& d, bool to_send) {
     return missing("relay", "relay", "via", "--via smtp://host:port");
   }
   return ParseCampaignKind(d.kind).status();
+}
+
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::string_view what,
+                                          uint64_t bytes_max) {
+  std::error_code ec;
+  if (fs::is_directory(path, ec)) {
+    return absl::InvalidArgumentError(fmt::format("{} {}: is a folder, not a file", what, path));
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    const int error = errno;
+    return absl::NotFoundError(fmt::format("{} {}: cannot be read: {}", what, path,
+                                           std::strerror(error == 0 ? ENOENT : error)));
+  }
+  std::string bytes(bytes_max + 1, '\0');
+  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<size_t>(in.gcount()));
+  if (bytes.size() > bytes_max) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} {}: is over {} MiB", what, path, bytes_max >> 20));
+  }
+  return bytes;
 }
 
 absl::StatusOr<engine::message::TemplateSource> ReadTemplate(const std::string& path,

@@ -23,6 +23,30 @@ enum class CampaignKind : uint8_t { kBulk, kTransactional };
 std::string_view CampaignKindName(CampaignKind kind);
 absl::StatusOr<CampaignKind> ParseCampaignKind(std::string_view text);
 
+// [[dkim]]: one signature of each message.
+struct DkimDefinition {
+  std::string domain, selector, key_path;
+};
+
+// [unsubscribe]
+struct UnsubscribeDefinition {
+  std::string url;       // prefix, or a pattern with {{token}}; empty: no one-click
+  std::string mailto;    // mailbox for unsubscribing by mail, optional
+  std::string key_path;  // makes the tokens; empty: <state>/unsubscribe.key
+  // "Weekly news <weekly.example.org>" (RFC 2919); empty: made of From. What it has in brackets is
+  // the list that people unsubscribe from.
+  std::string list_id;
+};
+
+// [attachments]
+struct AttachmentsDefinition {
+  std::vector<std::string> files;         // attached to every message
+  std::vector<std::string> inline_files;  // shown by the HTML part: <img src="cid:NAME">
+  std::string column;                     // of the list: a file of the recipient's own
+  std::string folder;                     // where these files are; none elsewhere is read
+  std::optional<uint32_t> message_mb_max;
+};
+
 // A field that was not given is empty; defaults are filled in by CheckDefinition().
 struct CampaignDefinition {
   std::string name;
@@ -32,12 +56,22 @@ struct CampaignDefinition {
   std::string subject;    // Mustache
   std::string text_path;  // template files
   std::string html_path;
+  std::string amp_path;
+  std::string eml_path;         // a finished message, in place of from, subject and templates
+  std::string partials_folder;  // of {{>name}}; empty: beside the template
+  std::string postal_address;   // of the sender, shown below both parts
+  std::string bounces;          // mailbox bounces go to, with a token for each copy; empty: From
+  std::string feedback_id;      // a:b:c:SenderId
   std::string recipients_path;  // the list; "-": standard input
   std::string address_column;
   std::string kind;                                          // "bulk" (default) or "transactional"
   std::vector<std::pair<std::string, std::string>> headers;  // values are Mustache
 
   std::vector<RelayDefinition> relays;
+  std::vector<DkimDefinition> dkim;
+  std::optional<uint32_t> dkim_expires_days;
+  UnsubscribeDefinition unsubscribe;
+  AttachmentsDefinition attachments;
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below
@@ -47,6 +81,9 @@ inline constexpr uint32_t kDefaultConnections = 10;
 // Relays and providers dislike endless connections, and a reconnect each hundred costs under 1 %.
 inline constexpr uint32_t kDefaultMessagesPerConnection = 100;
 inline constexpr uint32_t kMaxConnections = 50'000;
+inline constexpr uint32_t kDkimExpiresDaysMax = 365;
+inline constexpr uint32_t kMessageMbMax = 150;     // the most any large provider takes
+inline constexpr uint32_t kDefaultMessageMb = 25;  // what all of them take
 
 // What a frozen campaign adds: fixed when it was made, so that each copy can be made again
 // byte for byte (preview, retries).
@@ -66,7 +103,8 @@ absl::StatusOr<CampaignDefinition> LoadFrozenCampaignFile(const std::string& pat
 // The text of such a copy.
 std::string FormatCampaignFile(const CampaignDefinition& definition, const FrozenFacts& facts);
 
-// Every field of `over` that was given replaces the one in `base`; relays all together.
+// Every field of `over` that was given replaces the one in `base`; relays and signatures all
+// together.
 CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinition& over);
 
 // All that must be there before any file is read: from, subject, a template, a list, and to send
@@ -76,6 +114,9 @@ absl::Status CheckDefinition(const CampaignDefinition& definition, bool to_send)
 // A whole file as a template source; `what` names it in errors ("text template").
 absl::StatusOr<engine::message::TemplateSource> ReadTemplate(const std::string& path,
                                                              std::string_view what);
+// NotFound, InvalidArgument: cannot be read, a folder, over `bytes_max`.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::string_view what,
+                                          uint64_t bytes_max);
 
 }  // namespace volley::pipeline
 

@@ -37,6 +37,21 @@ Setter Path(const Place& place, const std::string& name, std::string* target) {
   };
 }
 
+Setter Paths(const Place& place, const std::string& name, std::vector<std::string>* target) {
+  return [&place, name, target](const toml::node& node) -> absl::Status {
+    const toml::array* paths = node.as_array();
+    if (paths == nullptr) {
+      return place.At(node, fmt::format("\"{0}\" must be a list: {0} = [\"a.pdf\"]", name));
+    }
+    for (const toml::node& element : *paths) {
+      std::string path;
+      if (absl::Status s = Path(place, name, &path)(element); !s.ok()) return s;
+      target->push_back(std::move(path));
+    }
+    return absl::OkStatus();
+  };
+}
+
 Setter Count(const Place& place, const std::string& name, uint32_t min, uint32_t max,
              std::optional<uint32_t>* target) {
   return [&place, name, min, max, target](const toml::node& node) -> absl::Status {

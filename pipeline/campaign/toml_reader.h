@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -31,6 +32,8 @@ struct KeySpec {
 Setter String(const Place& place, const std::string& name, std::string* target);
 // A path: relative ones are relative to the campaign file.
 Setter Path(const Place& place, const std::string& name, std::string* target);
+// An array of paths.
+Setter Paths(const Place& place, const std::string& name, std::vector<std::string>* target);
 Setter Count(const Place& place, const std::string& name, uint32_t min, uint32_t max,
              std::optional<uint32_t>* target);
 Setter Flag(const Place& place, const std::string& name, std::optional<bool>* target);

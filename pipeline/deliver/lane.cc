@@ -14,10 +14,10 @@ namespace volley::pipeline {
 using engine::sasl::AuthFailure;
 using engine::smtp::TlsPolicy;
 
-Lane::Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Settler* settler,
+Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settler,
            LaneEvents* events, LaneOptions options)
     : reactor_(reactor),
-      campaign_(campaign),
+      press_(press),
       source_(source),
       settler_(settler),
       events_(events),
@@ -36,10 +36,12 @@ void Lane::Start() {
   if (done_ || takes_no_jobs()) return;
   SetUsable();
   OpenOne();
+  press_->StartAhead();
 }
 
 void Lane::OnJobs() {
   if (done_) return;
+  if (ready() == 0 && !takes_no_jobs()) press_->StartAhead();
   PumpIdle();
   OpenSessions();
   FinishIfDone();
@@ -78,16 +80,14 @@ void Lane::Delivered() {
   source_->OnSettled(Outcome::kDelivered);
 }
 
-std::unique_ptr<engine::message::ComposedMessage> Lane::TakeMessage() {
-  if (messages_.empty()) return std::make_unique<engine::message::ComposedMessage>();
-  auto message = std::move(messages_.back());
-  messages_.pop_back();
-  return message;
+std::unique_ptr<Copy> Lane::TakeCopy() {
+  if (copies_.empty()) return std::make_unique<Copy>();
+  auto copy = std::move(copies_.back());
+  copies_.pop_back();
+  return copy;
 }
 
-void Lane::ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> message) {
-  messages_.push_back(std::move(message));
-}
+void Lane::ReturnCopy(std::unique_ptr<Copy> copy) { copies_.push_back(std::move(copy)); }
 
 // --- Sessions ---
 
@@ -109,6 +109,7 @@ void Lane::OnSessionTls(const io::TlsInfo& info) {
 
 void Lane::OnSessionReady(const engine::smtp::Client& client) {
   --connecting_;
+  press_->StopAhead();
   connecting_now_ = std::min(connecting_now_ + 1, kConnectingMax);
   failures_in_row_ = 0;
   failing_since_ = io::MonoTime::Infinite();

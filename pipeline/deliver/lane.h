@@ -11,8 +11,8 @@
 //                        new. What is not new is tried only where it has been good before, four
 //                        times at growing intervals, as a server may err; then OnLaneGaveUp
 //
-// Threading: the shard's thread. Lifetime: outlives its sessions; the reactor, job source, settler
-// and campaign outlive the lane. Errors: what a peer does is an outcome or a LaneEvents call.
+// Threading: the shard's thread. Lifetime: outlives its sessions; the reactor, press, job source
+// and settler outlive the lane. Errors: what a peer does is an outcome or a LaneEvents call.
 #ifndef VOLLEY_PIPELINE_DELIVER_LANE_H_
 #define VOLLEY_PIPELINE_DELIVER_LANE_H_
 
@@ -23,14 +23,14 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "engine/message/composer.h"
 #include "engine/sasl/scram.h"
 #include "engine/smtp/client.h"
 #include "io/reactor/reactor.h"
 #include "io/tls/tls_context.h"
 #include "io/tls/tls_info.h"
-#include "pipeline/campaign/campaign.h"
+#include "pipeline/compose/copy.h"
 #include "pipeline/deliver/limits.h"
+#include "pipeline/deliver/press.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
 
@@ -90,8 +90,8 @@ struct LaneStats {
 
 class Lane : private io::Timer {
  public:
-  Lane(io::Reactor* reactor, const Campaign* campaign, JobSource* source, Settler* settler,
-       LaneEvents* events, LaneOptions options);
+  Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settler, LaneEvents* events,
+       LaneOptions options);
   ~Lane() override;
 
   // Opens the first session, also without work: to see whether the peer can be reached.
@@ -120,8 +120,8 @@ class Lane : private io::Timer {
   void Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
               const engine::smtp::ReplyView& reply);
   void Delivered();
-  std::unique_ptr<engine::message::ComposedMessage> TakeMessage();
-  void ReturnMessage(std::unique_ptr<engine::message::ComposedMessage> message);
+  std::unique_ptr<Copy> TakeCopy();
+  void ReturnCopy(std::unique_ptr<Copy> copy);
   io::TlsClientContext* TlsContext();
   void OnSessionTls(const io::TlsInfo& info);
   void OnSessionReady(const engine::smtp::Client& client);
@@ -152,7 +152,7 @@ class Lane : private io::Timer {
   std::string Notice(std::string_view what) const;
 
   io::Reactor* const reactor_;
-  const Campaign* const campaign_;
+  Press* const press_;
   JobSource* const source_;
   Settler* const settler_;
   LaneEvents* const events_;
@@ -164,8 +164,7 @@ class Lane : private io::Timer {
 
   std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused
   std::vector<Session*> free_, idle_;
-  std::vector<std::unique_ptr<engine::message::ComposedMessage>> messages_;  // not in use
-  RecipientRecord record_;  // reused for every compose
+  std::vector<std::unique_ptr<Copy>> copies_;  // not in use
 
   uint32_t open_ = 0;        // sessions with a stream
   uint32_t connecting_ = 0;  // of these, not ready yet

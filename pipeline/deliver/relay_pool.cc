@@ -62,8 +62,8 @@ class RelayPool::Member final : public JobSource, public LaneEvents {
   bool usable_ = false, started_ = false, joined_ = false, lost_ = false;
 };
 
-RelayPool::RelayPool(io::Reactor* reactor, const Campaign* campaign, JobFeed* feed,
-                     Settler* settler, RelayPoolEvents* events, std::vector<LaneOptions> lanes)
+RelayPool::RelayPool(io::Reactor* reactor, Press* press, JobFeed* feed, Settler* settler,
+                     RelayPoolEvents* events, std::vector<LaneOptions> lanes)
     : reactor_(reactor), feed_(feed), settler_(settler), events_(events) {
   VOLLEY_CHECK(!lanes.empty());
   for (LaneOptions& options : lanes) {
@@ -71,7 +71,7 @@ RelayPool::RelayPool(io::Reactor* reactor, const Campaign* campaign, JobFeed* fe
     members_.push_back(std::make_unique<Member>(this, options.relay.weight));
     Member* member = members_.back().get();
     member->lane_ =
-        std::make_unique<Lane>(reactor, campaign, member, settler, member, std::move(options));
+        std::make_unique<Lane>(reactor, press, member, settler, member, std::move(options));
   }
 }
 

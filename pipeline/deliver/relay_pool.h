@@ -5,7 +5,7 @@
 // at its own share again when it comes back. Weight 0 stands by: it gets jobs only while no relay
 // with a weight can be used.
 //
-// Threading: the shard's thread. Lifetime: feed, settler, events, campaign and reactor outlive it.
+// Threading: the shard's thread. Lifetime: feed, settler, events, press and reactor outlive it.
 #ifndef VOLLEY_PIPELINE_DELIVER_RELAY_POOL_H_
 #define VOLLEY_PIPELINE_DELIVER_RELAY_POOL_H_
 
@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "io/reactor/reactor.h"
-#include "pipeline/campaign/campaign.h"
 #include "pipeline/deliver/lane.h"
+#include "pipeline/deliver/press.h"
 #include "pipeline/settle/outcome.h"
 
 namespace volley::pipeline {
@@ -44,7 +44,7 @@ class RelayPoolEvents {
 class RelayPool : private io::Timer {
  public:
   // `lanes`: one for each relay; not empty.
-  RelayPool(io::Reactor* reactor, const Campaign* campaign, JobFeed* feed, Settler* settler,
+  RelayPool(io::Reactor* reactor, Press* press, JobFeed* feed, Settler* settler,
             RelayPoolEvents* events, std::vector<LaneOptions> lanes);
   ~RelayPool() override;
 

@@ -126,37 +126,39 @@ void Session::FillWindow() {
   }
 }
 
-// Takes jobs until one can be composed; false when there is none.
+// Takes jobs until one is to be sent and can be composed; false when there is none.
 bool Session::AddNextJob(uint32_t slot_index) {
   Slot& slot = slots_[slot_index];
   while (lane_->TakeJob(&slot.job)) {
-    auto message = lane_->TakeMessage();
-    RecipientRecord& record = lane_->record_;
-    absl::Status status = lane_->campaign_->recipients().ReadAt(slot.job.offset, &record).status();
-    if (status.ok()) status = lane_->campaign_->Compose(record, message.get());
-    if (!status.ok()) {
-      const std::string why(status.message());
-      lane_->ReturnMessage(std::move(message));
-      lane_->Settle(slot.job, Outcome::kUnrenderable, CommandKind::kContent, {{}, {}, why});
+    auto copy = lane_->TakeCopy();
+    const Press::Made made = lane_->press_->Make(slot.job, copy.get());
+    if (made.outcome) {
+      lane_->ReturnCopy(std::move(copy));
+      lane_->Settle(slot.job, *made.outcome, CommandKind::kContent, {{}, {}, made.why});
       continue;
     }
-    slot.message = std::move(message);
+    slot.copy = std::move(copy);
     slot.ended = false;
     ++added_;
-    const std::string_view recipient = record.address;
-    engine::smtp::Transaction transaction;
-    transaction.tag = slot_index;
-    transaction.reverse_path = lane_->campaign_->reverse_path();
-    transaction.recipients = {&recipient, 1};
-    transaction.content = slot.message->pieces();
-    transaction.content_bytes = slot.message->bytes();
-    transaction.eight_bit = slot.message->eight_bit();
-    transaction.smtputf8 = slot.message->needs_smtputf8() || record.needs_smtputf8;
-    transaction.dot_free = slot.message->dot_free();
-    client_.Add(transaction);
+    Add(slot_index, *made.record);
     return true;
   }
   return false;
+}
+
+void Session::Add(uint32_t slot, const RecipientRecord& record) {
+  const Copy& copy = *slots_[slot].copy;
+  const std::string_view recipient = record.address;
+  engine::smtp::Transaction transaction;
+  transaction.tag = slot;
+  transaction.reverse_path = copy.reverse_path;
+  transaction.recipients = {&recipient, 1};
+  transaction.content = copy.message.pieces();
+  transaction.content_bytes = copy.message.bytes();
+  transaction.eight_bit = copy.message.eight_bit();
+  transaction.smtputf8 = copy.message.needs_smtputf8() || record.needs_smtputf8;
+  transaction.dot_free = copy.message.dot_free();
+  client_.Add(transaction);
 }
 
 void Session::SendOutput() {
@@ -230,8 +232,13 @@ void Session::OnClosed(const io::CloseInfo& info) {
   client_.UseCredentials(nullptr);
   credentials_.reset();
   FreeEndedSlots();
-  for (const Slot& slot : slots_) VOLLEY_CHECK(slot.message == nullptr);
+  for (const Slot& slot : slots_) VOLLEY_CHECK(slot.copy == nullptr);
   lane_->OnSessionEnded(this, end);
+}
+
+void Session::GiveBack(const Slot& slot, const Verdict& verdict) {
+  lane_->press_->Keep(*slot.copy);
+  lane_->GiveBack(slot.job, verdict.command, verdict.reply);
 }
 
 // 530: MAIL is not for us before a log-in (RFC 4954 §6) or STARTTLS (RFC 3207 §4): about the
@@ -239,13 +246,13 @@ void Session::OnClosed(const io::CloseInfo& info) {
 void Session::OnVerdict(const Verdict& verdict) {
   const Slot& slot = slots_[verdict.tag];
   if (verdict.reply.code.value() == kAuthRequiredCode) {
-    lane_->GiveBack(slot.job, verdict.command, verdict.reply);
+    GiveBack(slot, verdict);
     return lane_->OnSessionRefused(verdict.reply.text, client_.auth_required());
   }
   // 421, also to the content: the server goes away and has not taken the message.
   const bool going_away = verdict.reply.code.value() == kServiceClosingCode;
   if (verdict.kind == VerdictKind::kRetry && (!verdict.counts_as_attempt || going_away)) {
-    return lane_->GiveBack(slot.job, verdict.command, verdict.reply);
+    return GiveBack(slot, verdict);
   }
   switch (verdict.kind) {
     case VerdictKind::kDelivered:
@@ -262,18 +269,18 @@ void Session::OnVerdict(const Verdict& verdict) {
 void Session::OnTransactionEnd(uint64_t tag) {
   Slot& slot = slots_[tag];
   slot.ended = true;
-  if (!sending_) lane_->ReturnMessage(std::move(slot.message));
+  if (!sending_) lane_->ReturnCopy(std::move(slot.copy));
 }
 
 void Session::FreeEndedSlots() {
   for (Slot& slot : slots_) {
-    if (slot.message != nullptr && slot.ended) lane_->ReturnMessage(std::move(slot.message));
+    if (slot.copy != nullptr && slot.ended) lane_->ReturnCopy(std::move(slot.copy));
   }
 }
 
 uint32_t Session::FindFreeSlot() const {
   uint32_t i = 0;
-  while (i < kTransactionSlots && slots_[i].message != nullptr) ++i;
+  while (i < kTransactionSlots && slots_[i].copy != nullptr) ++i;
   return i;
 }
 

@@ -15,11 +15,11 @@
 #include <memory>
 #include <string>
 
-#include "engine/message/composer.h"
 #include "engine/sasl/reply.h"
 #include "engine/smtp/client.h"
 #include "io/reactor/reactor.h"
 #include "io/tls/channel.h"
+#include "pipeline/compose/copy.h"
 #include "pipeline/credentials/credentials.h"
 #include "pipeline/deliver/lane.h"
 #include "pipeline/deliver/limits.h"
@@ -50,7 +50,7 @@ class Session final : private io::ChannelHandler,
 
  private:
   struct Slot {
-    std::unique_ptr<engine::message::ComposedMessage> message;  // null: the slot is free
+    std::unique_ptr<Copy> copy;  // null: the slot is free
     Job job;
     bool ended = false;  // has its verdict; memory waits for the send
   };
@@ -71,6 +71,8 @@ class Session final : private io::ChannelHandler,
   void StartTls();
   void FillWindow();
   bool AddNextJob(uint32_t slot);
+  void Add(uint32_t slot, const RecipientRecord& record);
+  void GiveBack(const Slot& slot, const engine::smtp::Verdict& verdict);
   bool MessageLimitReached() const;
   void SendOutput();
   void SetReplyTimer();

@@ -8,7 +8,7 @@ namespace volley::pipeline {
 
 std::string_view OutcomeName(Outcome outcome) {
   static constexpr std::array<std::string_view, kOutcomes> kNames = {
-      "delivered", "bounced", "deferred", "uncertain", "rejected"};
+      "delivered", "bounced", "deferred", "uncertain", "rejected", "suppressed"};
   return kNames[static_cast<size_t>(outcome)];
 }
 

@@ -22,8 +22,9 @@ enum class Outcome : uint8_t {
   kDeferred,      // not taken now; may be tried again later
   kUncertain,     // all of it was sent, the final reply was not read
   kUnrenderable,  // its copy could not be composed; counted as rejected
+  kSuppressed,    // wants no mail from us: unsubscribed, or on the list for another reason
 };
-inline constexpr size_t kOutcomes = 5;
+inline constexpr size_t kOutcomes = 6;
 std::string_view OutcomeName(Outcome outcome);
 
 // A recipient's copy to deliver.

@@ -13,6 +13,7 @@
 #include "io/base/time.h"
 #include "pipeline/shard/shard.h"
 #include "pipeline/shard/wake_event.h"
+#include "pipeline/source/rejected_csv.h"
 
 namespace volley::pipeline {
 namespace {
@@ -49,8 +50,11 @@ class Runner {
   absl::Status Feed();
   bool FeedShard(Shard* shard);
   void StopFeeding();
+  void Drain();
+  bool TooManyRenderFailures() const;
   void StopWorkers();
   void Housekeeping();
+  void ReloadDkimKeys();
   void PassNotices();
   void DrainNotes();
   bool AllDone() const;
@@ -66,11 +70,13 @@ class Runner {
   WakeEvent wake_;
   std::vector<std::unique_ptr<Worker>> workers_;
   UndeliveredFile undelivered_{""};
+  RejectedRows rejected_;
   RecipientRecord record_;
   uint64_t next_index_ = 0, next_offset_ = 0, dropped_to_ = 0;
   bool feeding_done_ = false, draining_ = false, abandoned_ = false;
   io::MonoTime start_, last_progress_;
   absl::Status feed_status_;
+  absl::Status dkim_status_;  // of the last look at the keys
 };
 
 // The campaign's connections, divided among the shards and then by weight; a relay that stands by
@@ -102,7 +108,8 @@ void Runner::MakeWorkers() {
   for (uint32_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>());
   for (uint32_t i = 0; i < n; ++i) {
     workers_[i]->index = i;
-    workers_[i]->shard = std::make_unique<Shard>(campaign_, LanesFor(i), &wake_);
+    workers_[i]->shard =
+        std::make_unique<Shard>(campaign_, options_.suppressed, LanesFor(i), &wake_);
   }
 }
 
@@ -200,6 +207,21 @@ void Runner::StopFeeding() {
   for (const auto& worker : workers_) worker->shard->NoMoreJobs();
 }
 
+// Takes no more jobs; what is in flight is finished.
+void Runner::Drain() {
+  draining_ = feeding_done_ = true;
+  for (const auto& worker : workers_) worker->shard->RequestDrain();
+}
+
+bool Runner::TooManyRenderFailures() const {
+  if (options_.render_failures_max == 0) return false;
+  uint64_t failures = 0;
+  for (const auto& worker : workers_) {
+    failures += worker->shard->settler().count(Outcome::kUnrenderable);
+  }
+  return failures > options_.render_failures_max;
+}
+
 absl::Status Runner::Feed() {
   next_offset_ = campaign_->recipients().first_offset();
   while (!AllDone()) {
@@ -207,11 +229,7 @@ absl::Status Runner::Feed() {
       abandoned_ = true;
       return absl::OkStatus();
     }
-    if (Interrupted(1) && !draining_) {
-      draining_ = true;
-      feeding_done_ = true;
-      for (const auto& worker : workers_) worker->shard->RequestDrain();
-    }
+    if (!draining_ && (Interrupted(1) || TooManyRenderFailures())) Drain();
     if (!feeding_done_) {
       bool more = true;
       for (const auto& worker : workers_) more = more && FeedShard(worker->shard.get());
@@ -232,8 +250,21 @@ void Runner::Housekeeping() {
   const io::MonoTime now = io::MonotonicNow();
   if (now - last_progress_ < kProgressEvery) return;
   last_progress_ = now;
+  ReloadDkimKeys();
   PassNotices();
   if (options_.on_progress) options_.on_progress(Progress());
+}
+
+// A key that is bad now is said once; the old ones go on signing.
+void Runner::ReloadDkimKeys() {
+  DkimKeys* keys = campaign_->recipe().dkim.get();
+  if (keys == nullptr) return;
+  const absl::Status status = keys->Reload();
+  if (!status.ok() && status != dkim_status_ && options_.on_notice) {
+    options_.on_notice(fmt::format("signing goes on with the old keys: {}",
+                                   std::string(status.message())));
+  }
+  dkim_status_ = status;
 }
 
 void Runner::PassNotices() {
@@ -249,7 +280,11 @@ void Runner::DrainNotes() {
   for (const auto& worker : workers_) {
     while (worker->shard->settler().TakeNote(&note)) {
       const bool found = campaign_->recipients().ReadAt(note.offset, &record_).ok();
-      undelivered_.Add(found ? record_.address : "(unreadable record)", note);
+      const std::string_view address = found ? record_.address : "(unreadable record)";
+      undelivered_.Add(address, note);
+      if (note.outcome == Outcome::kUnrenderable) {
+        rejected_.Add(found ? record_.source_line : 0, address, note.text_view());
+      }
     }
   }
 }
@@ -302,6 +337,7 @@ RunResult Runner::Result() {
   RunResult result;
   result.final = Progress();
   result.interrupted = Interrupted(1);
+  result.too_many_render_failures = TooManyRenderFailures();
   result.abandoned = abandoned_;
   result.backend = workers_[0]->backend;
   if (!abandoned_) result.relays = RelayResults();
@@ -323,10 +359,12 @@ absl::StatusOr<RunResult> Runner::Run() {
     return status;
   }
   undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
+  rejected_.set_path(campaign_->dir() + "/rejected.csv");
   status = Feed();
   if (!abandoned_) StopWorkers();
   RunResult result = Result();
-  const absl::Status flushed = undelivered_.Flush();
+  absl::Status flushed = undelivered_.Flush();
+  flushed.Update(rejected_.Flush());
   // Abandoned, threads still run and the caller must end the process: that goes before any error.
   if (abandoned_) return result;
   if (status.ok()) status = flushed;

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/settle/undelivered.h"
+#include "pipeline/store/suppression.h"
 
 namespace volley::pipeline {
 
@@ -37,7 +39,10 @@ struct RunProgress {
 
 struct RunOptions {
   std::vector<Relay> relays;  // resolved; not empty, at least one with a weight over 0
-  uint32_t shards = 1;        // at most `connections` for each relay
+  std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
+  // Copies that cannot be made before the campaign stops; 0: no limit.
+  uint64_t render_failures_max = 0;
+  uint32_t shards = 1;  // at most `connections` for each relay
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
   io::ReactorOptions reactor;
@@ -57,6 +62,7 @@ struct RelayResult {
 struct RunResult {
   RunProgress final;
   bool interrupted = false;
+  bool too_many_render_failures = false;  // and so it stopped
   // True when it returned at a second interrupt: threads are still running, so the process must end
   // by _exit.
   bool abandoned = false;

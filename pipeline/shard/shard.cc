@@ -4,14 +4,20 @@
 
 namespace volley::pipeline {
 
-Shard::Shard(const Campaign* campaign, std::vector<LaneOptions> lanes, WakeEvent* coordinator)
-    : campaign_(campaign), lanes_(std::move(lanes)), coordinator_(coordinator) {}
+Shard::Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
+             std::vector<LaneOptions> lanes, WakeEvent* coordinator)
+    : campaign_(campaign),
+      lanes_(std::move(lanes)),
+      coordinator_(coordinator),
+      suppressed_(std::move(suppressed)) {}
 
 Shard::~Shard() = default;
 
 void Shard::Attach(io::Reactor* reactor) {
   reactor_ = reactor;
-  pool_.reset(new RelayPool(reactor, campaign_, this, &settler_, this, lanes_));
+  press_ = std::make_unique<Press>(reactor, campaign_, suppressed_,
+                                   [this](size_t n) { return PeekJob(n); });
+  pool_.reset(new RelayPool(reactor, press_.get(), this, &settler_, this, lanes_));
   reactor->SetWakeHandler([this] { OnWake(); });
   SetWakeable(reactor);
   pool_->Start();
@@ -22,6 +28,7 @@ void Shard::Detach() {
   SetWakeable(nullptr);
   for (size_t i = 0; i < pool_->size(); ++i) lane_stats_.push_back(pool_->lane(i).stats());
   pool_.reset();
+  press_.reset();
   reactor_ = nullptr;
 }
 
@@ -61,6 +68,11 @@ bool Shard::TakeJob(Job* job) {
   if (batch_next_ == batch_end_ && !Refill()) return false;
   *job = batch_[batch_next_++];
   return true;
+}
+
+const Job* Shard::PeekJob(size_t n) {
+  if (batch_next_ == batch_end_) Refill();
+  return n < batch_end_ - batch_next_ ? &batch_[batch_next_ + n] : nullptr;
 }
 
 bool Shard::Refill() {

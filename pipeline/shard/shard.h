@@ -19,9 +19,11 @@
 #include "io/base/spsc_ring.h"
 #include "io/reactor/reactor.h"
 #include "pipeline/deliver/lane.h"
+#include "pipeline/deliver/press.h"
 #include "pipeline/deliver/relay_pool.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/shard/wake_event.h"
+#include "pipeline/store/suppression.h"
 
 namespace volley::pipeline {
 
@@ -34,8 +36,10 @@ class Shard : private JobFeed, private RelayPoolEvents {
     kDone,    // all work is done, every session closed
   };
 
-  // `coordinator` is signalled when the ring runs low, and at every change of state.
-  Shard(const Campaign* campaign, std::vector<LaneOptions> lanes, WakeEvent* coordinator);
+  // `coordinator` is signalled when the ring runs low, and at every change of state. `suppressed`:
+  // who gets no mail; null: nobody is on it (tests).
+  Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
+        std::vector<LaneOptions> lanes, WakeEvent* coordinator);
   ~Shard() override;
 
   // Makes the lanes on `reactor` and opens their first sessions. The reactor is stopped when all is
@@ -60,7 +64,9 @@ class Shard : private JobFeed, private RelayPoolEvents {
 
  private:
   static constexpr size_t kRing = 8192;  // 60 ms of work at the fastest, 128 KiB
-  static constexpr size_t kBatch = 64;   // jobs moved out of the ring at one time
+  // Jobs moved out of the ring at one time, and how far ahead copies can be signed: a quarter of a
+  // second of RSA.
+  static constexpr size_t kBatch = 1024;
 
   // JobFeed
   bool TakeJob(Job* job) override;
@@ -78,11 +84,14 @@ class Shard : private JobFeed, private RelayPoolEvents {
   void SetWakeable(io::Reactor* reactor);
   void WakeReactor();
   bool Refill();
+  const Job* PeekJob(size_t n);
 
   const Campaign* const campaign_;
   const std::vector<LaneOptions> lanes_;
   WakeEvent* const coordinator_;
+  const std::shared_ptr<const SuppressionSnapshot> suppressed_;
   Settler settler_;
+  std::unique_ptr<Press> press_;
   std::unique_ptr<RelayPool> pool_;
   std::vector<LaneStats> lane_stats_;
   io::Reactor* reactor_ = nullptr;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -36,6 +38,13 @@ void AppendField(std::string_view text, std::string* out) {
   if (quoted) *out += '"';
 }
 
+void AppendLine(uint64_t line, std::string_view value, std::string_view reason, std::string* out) {
+  fmt::format_to(std::back_inserter(*out), "{},", line);
+  AppendField(CutAtCodePoint(value, RejectedCsv::kMaxValueBytes), out);
+  *out += ',';
+  AppendField(reason, out);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RejectedCsv>> RejectedCsv::Create(const std::string& path) {
@@ -48,13 +57,29 @@ absl::StatusOr<std::unique_ptr<RejectedCsv>> RejectedCsv::Create(const std::stri
 
 absl::Status RejectedCsv::Add(uint64_t line, std::string_view value, std::string_view reason) {
   line_.clear();
-  fmt::format_to(std::back_inserter(line_), "{},", line);
-  AppendField(CutAtCodePoint(value, kMaxValueBytes), &line_);
-  line_ += ',';
-  AppendField(reason, &line_);
+  AppendLine(line, value, reason, &line_);
   if (samples_.size() < kSamples) samples_.push_back(line_);
   line_ += "\r\n";
   return file_->Append(line_);
+}
+
+void RejectedRows::NoteError() {
+  if (error_.ok()) {
+    error_ = absl::InternalError(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
+  }
+}
+
+void RejectedRows::Add(uint64_t line, std::string_view value, std::string_view reason) {
+  if (!file_) file_.reset(std::fopen(path_.c_str(), "ae"));
+  std::string text;
+  AppendLine(line, value, reason, &text);
+  text += "\r\n";
+  if (!file_ || std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size()) NoteError();
+}
+
+absl::Status RejectedRows::Flush() {
+  if (file_ && std::fflush(file_.get()) != 0) NoteError();
+  return error_;
 }
 
 }  // namespace volley::pipeline

@@ -17,7 +17,7 @@ def good(t, **changed):
     files = {"to": ("list.csv", "email,name\nann@example.test,Ann\nbob@example.test,Bob\n"),
              "text": ("hello.txt", "Hello {{name}}\n")}
     flags = {"--from": "Sender <sender@example.test>", "--subject": "Hello {{name}}",
-             "--via": "smtp://127.0.0.1:9"}
+             "--kind": "transactional", "--via": "smtp://127.0.0.1:9"}
     for key, (name, content) in files.items():
         if key not in changed:
             flags["--" + key] = t.write(name, content)
@@ -46,6 +46,7 @@ from = "sender@example.test"
 subject = "Hello {{name}}"
 text = "hello.txt"
 recipients = "list.csv"
+kind = "transactional"
 [relay]
 via = "smtp://127.0.0.1:9"
 """
@@ -161,13 +162,13 @@ def test_unknown_key_names_the_nearest(t):
 
 
 def test_unknown_table_names_the_nearest(t):
-    refused_file(t, GOOD_FILE.replace("[relay]", "[realy]"), r"campaign\.toml", r"(line |:)7\b",
+    refused_file(t, GOOD_FILE.replace("[relay]", "[realy]"), r"campaign\.toml", r"(line |:)8\b",
                  "realy", r"\brelay\b")
 
 
 def test_wrong_type(t):
     refused_file(t, GOOD_FILE + '[limits]\nconnections = "many"\n', r"campaign\.toml",
-                 r"(line |:)10\b", "connections", "number|integer")
+                 r"(line |:)11\b", "connections", "number|integer")
 
 
 def test_broken_toml(t):
@@ -175,7 +176,7 @@ def test_broken_toml(t):
 
 
 def test_bad_kind(t):
-    refused_file(t, GOOD_FILE.replace("[relay]", 'kind = "bluk"\n[relay]'), r"campaign\.toml",
+    refused_file(t, GOOD_FILE.replace('"transactional"', '"bluk"'), r"campaign\.toml",
                  "bluk", "bulk", "transactional")
 
 

@@ -27,7 +27,7 @@ import mta
 
 SUMMARY_KEYS = {"campaign", "recipients", "delivered", "bounced", "deferred", "suppressed", "rejected",
                 "uncertain", "duplicates", "left", "elapsed_s", "messages_per_s",
-                "cpu_us_per_message", "relays"}
+                "cpu_us_per_message", "relays", "preflight"}
 SINK_KEYS = {"messages", "recipients", "bytes", "connections", "peak_connections", "protocol_errors"}
 
 
@@ -165,7 +165,8 @@ class Test:
                                                     for i, a in enumerate(addresses)])
         text = self.write("hello.txt", "Hello {{name}},\n\n.a line with a dot first\n\nbye\n")
         return ["--from", "Sender <sender@example.test>", "--to", to,
-                "--subject", "Hello {{name}}", "--text", text], addresses
+                "--subject", "Hello {{name}}", "--text", text,
+                "--kind", "transactional"], addresses
 
     def left_behind(self, state="state"):
         """Whatever a campaign wrote under the state folder, but for an empty store."""

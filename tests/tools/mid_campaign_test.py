@@ -383,6 +383,7 @@ from = "sender@example.test"
 subject = "Hello"
 text = "hello.txt"
 recipients = "list.csv"
+kind = "transactional"
 [relay]
 via = "{relay}"
 user = "{user}"

@@ -351,7 +351,7 @@ def test_a_password_in_the_url(t):
 def write_campaign(t, relay, via=Nowhere.url):
     t.simple_campaign(3)
     return t.write("campaign.toml", "[campaign]\nfrom = 'a@example.test'\nsubject = 'x'\n"
-                   "text = 'hello.txt'\nrecipients = 'list.csv'\n[relay]\n"
+                   "text = 'hello.txt'\nrecipients = 'list.csv'\nkind = 'transactional'\n[relay]\n"
                    f"via = '{via}'\nuser = '{USER}'\n{relay}\n")
 
 

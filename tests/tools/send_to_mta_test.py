@@ -29,6 +29,12 @@ text = "letter.txt"
 html = "letter.html"
 recipients = "list.csv"
 headers = { "X-Campaign" = "e2e {{city}}" }
+[unsubscribe]
+url = "https://sender.test/u/"
+[[dkim]]
+domain = "sender.test"
+selector = "s1"
+key = "sender.test.s1.pem"
 [relay]
 via = "RELAY"
 [limits]
@@ -50,6 +56,7 @@ def make_campaign(t, url):
     for i in range(COUNT):
         rows.append((f"user{i:04d}@dest{i % 20}.test", names[i % len(names)], f"Town {i}"))
     t.write_list(rows)
+    t.run("keys", "dkim", "new", "sender.test", "--selector", "s1").expect_code(0)
     t.write("letter.txt", TEXT)
     t.write("letter.html", HTML)
     return t.write("campaign.toml", CAMPAIGN.replace("RELAY", url)), [row[0] for row in rows[1:]]

@@ -34,7 +34,7 @@ def send_and_compare(t, count, *flags, sink_flags=()):
     html = t.write("letter.html", "<p>Dear {{name}}</p>\n")
     sink = e2e.Sink(t, *sink_flags)
     result = t.send("--from", "News <news@example.test>", "--to", to, "--subject", "For {{name}}",
-                    "--text", text, "--html", html, "--via", sink.url, "--connections", "20", *flags,
+                    "--text", text, "--html", html, "--without-unsubscribe", "--via", sink.url, "--connections", "20", *flags,
                     timeout=500)
     result.expect_code(0)
     counts = sink.stop()
@@ -136,7 +136,7 @@ def test_standard_input_and_json_lines(t):
     text = t.write("hello.txt", "Hello {{name}}\n")
     sink = e2e.Sink(t)
     args = ["send", "--json", "--no-progress", "--state", "state", "--from", "s@example.test",
-            "--to", "-", "--subject", "x", "--text", text, "--via", sink.url]
+            "--to", "-", "--subject", "x", "--text", text, "--kind", "transactional", "--via", sink.url]
     read, write = os.pipe()
     child = t.start(*args, stdin=read)
     os.close(read)

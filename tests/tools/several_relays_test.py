@@ -40,6 +40,7 @@ from = "a@example.test"
 subject = "x"
 text = "hello.txt"
 recipients = "list.csv"
+kind = "transactional"
 [[relay]]
 via = "{one.url}"
 [[relay]]
@@ -115,6 +116,7 @@ from = "a@example.test"
 subject = "x"
 text = "hello.txt"
 recipients = "list.csv"
+kind = "transactional"
 [relay]
 via = "smtps://mail.example.org"
 user = "ann"

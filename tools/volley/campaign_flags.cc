@@ -11,6 +11,36 @@
 
 namespace volley::tools {
 
+namespace {
+
+void AddComplianceFlags(CLI::App* command, CampaignFlags* flags) {
+  pipeline::CampaignDefinition& d = flags->over;
+  const auto group = "Consent and signatures";
+  command
+      ->add_option("--unsubscribe-url", d.unsubscribe.url,
+                   "Where one click unsubscribes: https://example.org/u/ or with {{token}} in it")
+      ->group(group);
+  command
+      ->add_option("--unsubscribe-mailto", d.unsubscribe.mailto,
+                   "Mailbox that takes mails for unsubscribing")
+      ->group(group);
+  command
+      ->add_option("--unsubscribe-key", d.unsubscribe.key_path,
+                   "Key file of the tokens (STATE/unsubscribe.key, made when it is not there)")
+      ->group(group);
+  command->add_option("--list-id", d.unsubscribe.list_id, "List-Id: 'News <news.example.org>'")
+      ->group(group);
+  command
+      ->add_option("--bounces", d.bounces,
+                   "Mailbox for bounces; each copy gets its own bounces+TOKEN@...")
+      ->group(group);
+  command->add_option("--dkim", flags->dkim, "Signature: SELECTOR:DOMAIN:KEYFILE; may be repeated")
+      ->allow_extra_args(false)
+      ->group(group);
+}
+
+}  // namespace
+
 void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
   pipeline::CampaignDefinition& d = flags->over;
   command->add_option("CAMPAIGN", flags->file, "Campaign file (TOML); flags win over it");
@@ -22,6 +52,21 @@ void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
   command->add_option("--text", d.text_path, "File with the plain text part (Mustache)")
       ->group(group);
   command->add_option("--html", d.html_path, "File with the HTML part (Mustache)")->group(group);
+  command->add_option("--amp", d.amp_path, "File with the AMP part (Mustache)")->group(group);
+  command
+      ->add_option("--from-eml", d.eml_path,
+                   "A finished message (RFC 5322) as the template, in place of the four above")
+      ->group(group);
+  command
+      ->add_option("--attach", d.attachments.files,
+                   "File attached to every message; may be repeated")
+      ->allow_extra_args(false)
+      ->group(group);
+  command
+      ->add_option("--inline", d.attachments.inline_files,
+                   "Picture that the HTML part shows by <img src=\"cid:NAME\">; may be repeated")
+      ->allow_extra_args(false)
+      ->group(group);
   command->add_option("--reply-to", d.reply_to, "Reply-To address")->group(group);
   command->add_option("--to-name", d.to_name, "Display name in To (Mustache): '{{first_name}}'")
       ->group(group);
@@ -37,9 +82,25 @@ void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
       ->group(group);
   command->add_option("--state", flags->state_dir, "State directory (default ./volley-state)")
       ->group(group);
+  AddComplianceFlags(command, flags);
 }
 
 namespace {
+
+// SELECTOR:DOMAIN:FILE; the file's name may have colons.
+absl::Status AddDkim(const std::vector<std::string>& given, pipeline::CampaignDefinition* d) {
+  for (const std::string& text : given) {
+    const size_t first = text.find(':');
+    const size_t second = first == std::string::npos ? first : text.find(':', first + 1);
+    if (second == std::string::npos || second + 1 == text.size()) {
+      return absl::InvalidArgumentError(
+          fmt::format("--dkim \"{}\": write it as SELECTOR:DOMAIN:KEYFILE", text));
+    }
+    d->dkim.push_back({text.substr(first + 1, second - first - 1), text.substr(0, first),
+                       text.substr(second + 1)});
+  }
+  return absl::OkStatus();
+}
 
 absl::Status AddHeaders(const std::vector<std::string>& lines, pipeline::CampaignDefinition* d) {
   for (const std::string& line : lines) {
@@ -81,6 +142,7 @@ absl::StatusOr<pipeline::CampaignDefinition> ReadDefinition(const CLI::App& comm
     over.messages_per_connection = flags.messages_per_connection;
   }
   if (absl::Status s = AddHeaders(flags.headers, &over); !s.ok()) return s;
+  if (absl::Status s = AddDkim(flags.dkim, &over); !s.ok()) return s;
   pipeline::CampaignDefinition d = pipeline::Overlay(base, over);
   ApplyRelayFlags(flags.relay, &d.relays);
   if (d.name.empty()) d.name = NameFromTime();

@@ -22,6 +22,7 @@ struct CampaignFlags {
   uint32_t connections = 0;
   uint32_t messages_per_connection = 0;
   std::vector<std::string> headers;  // "Name: value"
+  std::vector<std::string> dkim;     // "SELECTOR:DOMAIN:KEYFILE"
   uint64_t limit = 0;
 };
 

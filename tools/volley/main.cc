@@ -13,9 +13,12 @@
 #include "engine/base/nearest_name.h"
 #include "io/reactor/reactor.h"
 #include "tools/volley/check.h"
+#include "tools/volley/keys.h"
+#include "tools/volley/preflight_command.h"
 #include "tools/volley/preview.h"
 #include "tools/volley/send.h"
 #include "tools/volley/sink.h"
+#include "tools/volley/unsubscribe.h"
 
 namespace {
 
@@ -36,20 +39,25 @@ std::string VersionText() {
 
 // "unknown command "sned" (did you mean "send"?)": CLI11 has no such hint.
 int ReportUnknownWords(const CLI::App& app) {
-  const auto used = app.get_subcommands();
-  const CLI::App& command = used.empty() ? app : *used.front();
+  const CLI::App* deepest = &app;  // of `volley keys dkim new`: new
+  std::string path = "volley";
+  for (auto used = app.get_subcommands(); !used.empty(); used = deepest->get_subcommands()) {
+    deepest = used.front();
+    path += " " + deepest->get_name();
+  }
+  const CLI::App& command = *deepest;
   std::vector<std::string> known;
   for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {
     known.push_back(sub->get_name());
   }
+  const bool takes_no_commands = known.empty();
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
   }
   for (const std::string& word : app.remaining(true)) {
     fmt::print(stderr, "error: unknown {} \"{}\"{}; see {} --help\n",
-               word.starts_with('-') || !used.empty() ? "option" : "command", word,
-               volley::engine::DidYouMean(word, known),
-               used.empty() ? "volley" : "volley " + command.get_name());
+               word.starts_with('-') || takes_no_commands ? "option" : "command", word,
+               volley::engine::DidYouMean(word, known), path);
   }
   return 2;
 }
@@ -65,7 +73,10 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   volley::tools::AddSendCommand(app, &exit_code);
   volley::tools::AddPreviewCommand(app, &exit_code);
+  volley::tools::AddPreflightCommand(app, &exit_code);
   volley::tools::AddCheckCommand(app, &exit_code);
+  volley::tools::AddKeysCommand(app, &exit_code);
+  volley::tools::AddUnsubscribeCommand(app, &exit_code);
   volley::tools::AddSinkCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

@@ -42,7 +42,8 @@ absl::StatusOr<std::unique_ptr<Campaign>> FindCampaign(const CLI::App& command,
   if (absl::Status s = CheckDefinition(*definition, false); !s.ok()) return s;
   pipeline::PrepareOptions prepare;
   prepare.limit = flags.limit;
-  prepare.scratch = true;
+  prepare.state_dir = flags.state_dir;  // for the key of unsubscribe tokens
+  prepare.scratch = prepare.without_unsubscribe = true;
   return Campaign::Prepare(*definition, prepare);
 }
 
@@ -83,9 +84,10 @@ int Preview(const CLI::App& command, const PreviewFlags& flags) {
                                  ? FindByNumber(**campaign, number, &record)
                                  : FindByAddress(**campaign, flags.recipient, &record);
   if (!found.ok()) return ReportError(found);
-  engine::message::ComposedMessage message;
-  if (absl::Status s = (*campaign)->Compose(record, &message); !s.ok()) return ReportError(s);
-  for (const iovec& piece : message.pieces()) {
+  pipeline::CopyMaker maker(&(*campaign)->recipe());
+  pipeline::Copy copy;
+  if (absl::Status s = maker.Make(&record, &copy); !s.ok()) return ReportError(s);
+  for (const iovec& piece : copy.message.pieces()) {
     std::fwrite(piece.iov_base, 1, piece.iov_len, stdout);
   }
   return std::fflush(stdout) == 0 ? 0 : 1;

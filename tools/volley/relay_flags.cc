@@ -1,5 +1,8 @@
 #include "tools/volley/relay_flags.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace volley::tools {
 namespace {
 
@@ -81,6 +84,29 @@ void ApplyRelayFlags(const RelayFlags& flags, std::vector<RelayDefinition>* rela
   RelayDefinition over = flags.over;
   if (flags.auth_insecure) over.auth_insecure = true;
   for (RelayDefinition& relay : *relays) Lay(over, &relay);
+}
+
+absl::StatusOr<std::vector<pipeline::Relay>> FindRelays(
+    std::span<const RelayDefinition> definitions, io::Resolver* resolver) {
+  std::vector<pipeline::Relay> relays;
+  for (const RelayDefinition& definition : definitions) {
+    auto relay = pipeline::ConfigureRelay(definition, resolver);
+    if (!relay.ok()) return relay.status();
+    relays.push_back(*std::move(relay));
+  }
+  const bool weighted =
+      std::any_of(relays.begin(), relays.end(), [](const auto& r) { return r.weight > 0; });
+  if (!weighted) {
+    return absl::InvalidArgumentError(
+        "every relay has weight 0, which means to stand by: give one of them a weight");
+  }
+  for (pipeline::Relay& relay : relays) {
+    // A name that does not exist may be a name service's fault: not the user's to mend in a file.
+    if (absl::Status s = pipeline::ResolveRelay(&relay, resolver); !s.ok()) {
+      return absl::UnavailableError(s.message());
+    }
+  }
+  return relays;
 }
 
 }  // namespace volley::tools

@@ -104,6 +104,7 @@ TEST(ComposerProperty, DecodesToWhatTheTemplateSays) {
     MessageSpec spec = TestSpec();
     const size_t contents = 1 + random.Below(3);
     spec.text.reset();
+    spec.text_from_html = false;
     spec.subject = {"subject", "S {{#city}}x{{/city}} " + random.Text(kLine, 40)};
     spec.headers = {{"X-Test", {"x", random.Text(kLine, 20) + "{{^city}}y{{/city}}z"}}};
     std::vector<std::pair<std::string, bool>> sources;
@@ -126,7 +127,9 @@ TEST(ComposerProperty, DecodesToWhatTheTemplateSays) {
     ASSERT_EQ(leaves.size(), sources.size()) << composed;
     for (size_t i = 0; i < leaves.size(); ++i) {
       std::string expected = Rendered(sources[i].first, row, sources[i].second);
-      if (leaves.size() == 1 && !expected.empty() && !expected.ends_with("\r\n"))
+      // The last line of a message is ended, but base64 carries the text as it is.
+      const bool base64 = leaves[i].Field("Content-Transfer-Encoding") == "base64";
+      if (leaves.size() == 1 && !base64 && !expected.empty() && !expected.ends_with("\r\n"))
         expected += "\r\n";
       const Decoded decoded = LeafText(leaves[i]);
       ASSERT_TRUE(decoded.ok) << composed;

@@ -37,7 +37,7 @@ ParsedMessage ParseMessage(std::string_view message);
 // The parts of a multipart body, each with its headers.
 std::vector<ParsedMessage> SplitParts(std::string_view body, std::string_view boundary);
 
-// The text of a leaf: 7bit as it is, quoted-printable decoded.
+// The text of a leaf: 7bit as it is, quoted-printable and base64 decoded.
 Decoded LeafText(const ParsedMessage& leaf);
 
 // Every rule for the lines of a message that goes out; "" or which one is broken, and where.

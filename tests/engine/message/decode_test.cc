@@ -177,6 +177,13 @@ Decoded LeafText(const ParsedMessage& leaf) {
   const std::string encoding = leaf.Field("Content-Transfer-Encoding");
   if (encoding == "7bit") return {leaf.body, true};
   if (encoding == "quoted-printable") return DecodeQuotedPrintable(leaf.body);
+  if (encoding == "base64") {
+    std::string joined = leaf.body;
+    for (size_t at = joined.find("\r\n"); at != joined.npos; at = joined.find("\r\n", at)) {
+      joined.erase(at, 2);
+    }
+    return DecodeBase64(joined);
+  }
   return {"", false};
 }
 

@@ -10,16 +10,18 @@ namespace {
 std::string Joined(const MessageBuffer& buffer) {
   std::array<iovec, MessageBuffer::kMaxPieces> iovecs;
   std::string all;
-  for (const iovec& piece : buffer.Pieces(&iovecs)) {
+  for (const iovec& piece : buffer.Pieces(iovecs)) {
     all.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
   }
   EXPECT_EQ(all.size(), buffer.bytes());
   return all;
 }
 
-std::string EncodeValue(std::string_view text, QpEscape escape = QpEscape::kNone) {
+std::string EncodeValue(std::string_view text, TextEscape escape = TextEscape::kNone) {
   MessageBuffer buffer;
-  QpWriter(&buffer).Value(text, escape);
+  QpWriter writer(&buffer);
+  writer.Value(text, escape);
+  writer.Finish(false);
   return Joined(buffer);
 }
 
@@ -55,14 +57,14 @@ TEST(QuotedPrintable, GuardsAgainstFromThatIsSplitOverPieces) {
   const QpLiteral space = QpLiteral::Encode(" there");
   MessageBuffer buffer;
   QpWriter writer(&buffer);
-  writer.Value("Fr", QpEscape::kNone);
-  writer.Value("om", QpEscape::kNone);
+  writer.Value("Fr", TextEscape::kNone);
+  writer.Value("om", TextEscape::kNone);
   writer.Literal(space);
   EXPECT_EQ(Joined(buffer), "=46rom there");
 }
 
 TEST(QuotedPrintable, EscapesHtmlOnlyWhenAsked) {
-  EXPECT_EQ(EncodeValue("<a href=\"x\">'&'", QpEscape::kHtml),
+  EXPECT_EQ(EncodeValue("<a href=\"x\">'&'", TextEscape::kHtml),
             "&lt;a href=3D&quot;x&quot;&gt;&#39;&amp;&#39;");
   EXPECT_EQ(EncodeValue("<&>\"'"), "<&>\"'");
 }
@@ -79,7 +81,7 @@ TEST(QuotedPrintable, PutsASoftBreakBeforeALiteralThatDoesNotFit) {
   for (const size_t before : {69u, 70u, 71u}) {
     MessageBuffer buffer;
     QpWriter writer(&buffer);
-    writer.Value(std::string(before, 'x'), QpEscape::kNone);
+    writer.Value(std::string(before, 'x'), TextEscape::kNone);
     writer.Literal(literal);
     const std::string glue = before + 5 > kQpMaxColumn ? "=\r\n" : "";
     EXPECT_EQ(Joined(buffer), std::string(before, 'x') + glue + "12345\r\nnext");
@@ -95,22 +97,60 @@ TEST(QuotedPrintable, KnowsTheShapeOfALiteral) {
   const QpLiteral soft = QpLiteral::Encode(std::string(100, 'x'));
   EXPECT_EQ(soft.first_line, 75u);
   EXPECT_EQ(soft.end_column, 25u);
-  const QpLiteral one = QpLiteral::Encode("abc ");
-  EXPECT_EQ(one.bytes, "abc=20");
+  const QpLiteral one = QpLiteral::Encode("abc \t");
+  EXPECT_EQ(one.bytes, "abc ");
+  EXPECT_EQ(one.white, '\t');
   EXPECT_FALSE(one.has_break);
-  EXPECT_EQ(one.end_column, 6u);
+  EXPECT_EQ(one.end_column, 4u);
+  EXPECT_TRUE(QpLiteral::Encode("\nx").begins_with_break);
   EXPECT_EQ(QpLiteral::Encode("").bytes, "");
+  EXPECT_TRUE(QpLiteral::Encode("").empty);
+}
+
+std::string Pieces(const std::vector<std::string>& texts) {
+  std::vector<QpLiteral> literals;
+  for (const std::string& text : texts) literals.push_back(QpLiteral::Encode(text));
+  MessageBuffer buffer;
+  QpWriter writer(&buffer);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (i % 2 == 0) {
+      writer.Literal(literals[i]);
+    } else {
+      writer.Value(texts[i], TextEscape::kNone);
+    }
+  }
+  writer.Finish(true);
+  return Joined(buffer);
+}
+
+TEST(QuotedPrintable, EncodesWhiteSpaceBetweenPiecesOnlyAtTheEndOfALine) {
+  EXPECT_EQ(Pieces({"Hello ", "Ann"}), "Hello Ann\r\n");
+  EXPECT_EQ(Pieces({"Hello ", "\nAnn"}), "Hello=20\r\nAnn\r\n");
+  EXPECT_EQ(Pieces({"a", "b\t", "\r\nc"}), "ab=09\r\nc\r\n");
+  EXPECT_EQ(Pieces({"a", "b ", "c"}), "ab c\r\n");
+  EXPECT_EQ(Pieces({"a ", "", " ", " ", "b"}), "a   b\r\n");
+  EXPECT_EQ(Pieces({"a ", " "}), "a =20\r\n");
+  EXPECT_EQ(Pieces({" "}), "=20\r\n");
+  const std::string full(75, 'x');
+  EXPECT_EQ(Pieces({full + " ", "y"}), full + "=\r\n y\r\n");
+  EXPECT_EQ(Pieces({full.substr(1) + " ", "y"}), full.substr(1) + " =\r\ny\r\n");
+  EXPECT_EQ(Pieces({full.substr(1) + " ", "\n"}), full.substr(1) + "=\r\n=20\r\n");
+}
+
+TEST(QuotedPrintable, EncodesAWholeTextTheSameWay) {
+  EXPECT_EQ(EncodeQuotedPrintable("caf\xC3\xA9 \nx "), "caf=C3=A9=20\r\nx=20");
+  EXPECT_EQ(EncodeQuotedPrintable(std::string(74, 'x') + "\t"), std::string(74, 'x') + "=\r\n=09");
 }
 
 TEST(QuotedPrintable, PointsAtLongLiteralsInsteadOfCopying) {
   const QpLiteral literal = QpLiteral::Encode(std::string(2000, 'x'));
   MessageBuffer buffer;
   QpWriter writer(&buffer);
-  writer.Value("a", QpEscape::kNone);
+  writer.Value("a", TextEscape::kNone);
   writer.Literal(literal);
-  writer.Value("b", QpEscape::kNone);
+  writer.Value("b", TextEscape::kNone);
   std::array<iovec, MessageBuffer::kMaxPieces> iovecs;
-  const auto pieces = buffer.Pieces(&iovecs);
+  const auto pieces = buffer.Pieces(iovecs);
   ASSERT_EQ(pieces.size(), 3u);
   EXPECT_EQ(pieces[1].iov_base, literal.bytes.data());
 }
@@ -125,8 +165,8 @@ TEST(MessageBuffer, CopiesWhenPiecesRunOut) {
     expected += "a" + literal;
   }
   std::array<iovec, MessageBuffer::kMaxPieces> iovecs;
-  EXPECT_LE(buffer.Pieces(&iovecs).size(), MessageBuffer::kMaxPieces);
-  EXPECT_GE(buffer.Pieces(&iovecs).size(), MessageBuffer::kMaxPieces - 2);
+  EXPECT_LE(buffer.Pieces(iovecs).size(), MessageBuffer::kMaxPieces);
+  EXPECT_GE(buffer.Pieces(iovecs).size(), MessageBuffer::kMaxPieces - 2);
   EXPECT_EQ(Joined(buffer), expected);
 }
 
@@ -166,13 +206,14 @@ TEST(QuotedPrintable, DecodesToItsSourceHoweverItIsCut) {
         literals.push_back(std::make_unique<QpLiteral>(QpLiteral::Encode(text)));
         writer.Literal(*literals.back());
       } else {
-        writer.Value(text, QpEscape::kNone);
+        writer.Value(text, TextEscape::kNone);
       }
     }
+    writer.Finish(false);
     const size_t last_line = Joined(buffer).size() - (Joined(buffer).rfind('\n') + 1);
     ASSERT_EQ(writer.column(), last_line) << "seed " << seed;
     if (writer.column() != 0) expected += "\r\n";
-    writer.EndLine();
+    writer.Finish(true);
     const std::string encoded = Joined(buffer);
     const Decoded decoded = DecodeQuotedPrintable(encoded);
     ASSERT_TRUE(decoded.ok) << "seed " << seed << "\n" << encoded;

@@ -12,6 +12,7 @@
 #include <cctype>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -52,6 +53,80 @@ inline std::string SrvData(uint16_t priority, uint16_t weight, uint16_t port,
   }
   return out + DnsName(target);
 }
+
+// RFC 1035 §3.3.9. exchange "": the null MX, RFC 7505.
+inline std::string MxData(uint16_t preference, std::string_view exchange) {
+  return std::string{static_cast<char>(preference >> 8), static_cast<char>(preference & 255)} +
+         DnsName(exchange);
+}
+
+// One record of as many character-strings as the text needs.
+inline std::string TxtData(std::string_view text) {
+  std::string out;
+  do {
+    const std::string_view part = text.substr(0, 255);
+    out.push_back(static_cast<char>(part.size()));
+    out.append(part);
+    text.remove_prefix(part.size());
+  } while (!text.empty());
+  return out;
+}
+
+// Of an A or AAAA record.
+inline std::string AddressData(const std::string& ip) {
+  char bytes[16];
+  if (inet_pton(AF_INET, ip.c_str(), bytes) == 1) return {bytes, 4};
+  EXPECT_EQ(inet_pton(AF_INET6, ip.c_str(), bytes), 1) << ip;
+  return {bytes, 16};
+}
+
+// A zone made of records, several types a name: what is not in it does not exist. Names in lower
+// case, without a final dot.
+class ZoneTable {
+ public:
+  ZoneTable& Add(const std::string& name, uint16_t type, std::string data) {
+    names_[name][type].records.push_back(std::move(data));
+    return *this;
+  }
+  ZoneTable& Txt(const std::string& name, std::string_view text) {
+    return Add(name, 16, TxtData(text));
+  }
+  ZoneTable& Mx(const std::string& name, uint16_t preference, std::string_view exchange) {
+    return Add(name, 15, MxData(preference, exchange));
+  }
+  ZoneTable& Ptr(const std::string& name, std::string_view target) {
+    return Add(name, 12, DnsName(target));
+  }
+  ZoneTable& Address(const std::string& name, const std::string& ip) {
+    const std::string data = AddressData(ip);
+    return Add(name, data.size() == 4 ? 1 : 28, data);
+  }
+  // Every question about the name gets this answer instead of its records.
+  ZoneTable& Always(const std::string& name, DnsReply reply) {
+    always_[name] = std::move(reply);
+    return *this;
+  }
+  ZoneTable& Remove(const std::string& name, uint16_t type) {
+    names_[name].erase(type);
+    return *this;
+  }
+  ZoneTable& Remove(const std::string& name) {
+    names_.erase(name);
+    return *this;
+  }
+
+  DnsReply operator()(std::string_view name, uint16_t type) const {
+    if (const auto it = always_.find(name); it != always_.end()) return it->second;
+    const auto types = names_.find(name);
+    if (types == names_.end()) return {.code = 3, .silent = false, .records = {}};
+    const auto reply = types->second.find(type);
+    return reply == types->second.end() ? DnsReply() : reply->second;
+  }
+
+ private:
+  std::map<std::string, std::map<uint16_t, DnsReply>, std::less<>> names_;
+  std::map<std::string, DnsReply, std::less<>> always_;
+};
 
 class NameServer {
  public:
@@ -119,8 +194,9 @@ class NameServer {
     reply.append(query.substr(12, end - 12));
     for (const std::string& data : answer.records) {
       reply.append("\xc0\x0c", 2).append(type);  // the question's name and type
-      reply.append("\0\x01\0\0\0\x3c\0", 7);     // IN, 60 s
-      reply.push_back(static_cast<char>(data.size()));
+      reply.append("\0\x01\0\0\0\x3c", 6);       // IN, 60 s
+      reply.push_back(static_cast<char>(data.size() >> 8));
+      reply.push_back(static_cast<char>(data.size() & 255));
       reply.append(data);
     }
     return reply;

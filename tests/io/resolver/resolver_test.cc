@@ -108,5 +108,63 @@ TEST(ParseSrv, LeavesOutMalformedRecords) {
   EXPECT_EQ(records[0].weight, 2);
 }
 
+TEST(Resolver, ReadsTextMailExchangersAndPointers) {
+  const std::string long_text = "v=DKIM1; p=" + std::string(500, 'A');
+  const testing::NameServer server(testing::ZoneTable()
+                                       .Txt("many.example.org", "v=spf1 -all")
+                                       .Txt("many.example.org", long_text)
+                                       .Mx("many.example.org", 20, "b.example.org")
+                                       .Mx("many.example.org", 5, "a.example.org")
+                                       .Mx("null.example.org", 0, "")
+                                       .Ptr("8.7.6.5.in-addr.arpa", "mx.example.org"));
+  const auto resolver = volley::testing::ResolverOf(server);
+  EXPECT_THAT(ParseTxt(resolver->LookupNow("many.example.org", DnsType::kTxt)),
+              ::testing::UnorderedElementsAre("v=spf1 -all", long_text));
+  const auto mx = ParseMx(resolver->LookupNow("many.example.org", DnsType::kMx));
+  ASSERT_EQ(mx.size(), 2u);
+  EXPECT_EQ(mx[0].exchange, "a.example.org");
+  EXPECT_EQ(mx[1].exchange, "b.example.org");
+  EXPECT_EQ(mx[1].preference, 20);
+  const auto null_mx = ParseMx(resolver->LookupNow("null.example.org", DnsType::kMx));
+  ASSERT_EQ(null_mx.size(), 1u);
+  EXPECT_EQ(null_mx[0].exchange, "");
+  EXPECT_THAT(
+      ParsePtr(resolver->LookupNow(ReverseName(*Endpoint::FromIp("5.6.7.8", 0)), DnsType::kPtr)),
+      ::testing::ElementsAre("mx.example.org"));
+  EXPECT_EQ(resolver->LookupNow("many.example.org", DnsType::kA).status, DnsStatus::kNoData);
+  EXPECT_EQ(resolver->LookupNow("other.example.org", DnsType::kTxt).status, DnsStatus::kNoSuchName);
+}
+
+TEST(ParseTxt, JoinsStringsAndLeavesOutWhatIsCutShort) {
+  DnsAnswer answer;
+  answer.records = {std::string("\x02"
+                                "ab\0\x01"
+                                "c",
+                                6),
+                    "",
+                    "\x05"
+                    "abc",
+                    "\x03"
+                    "abc\x01"};
+  EXPECT_THAT(ParseTxt(answer), ::testing::ElementsAre("abc", ""));
+}
+
+TEST(ParseMx, LeavesOutMalformedRecords) {
+  DnsAnswer answer;
+  answer.records = {"", std::string("\0\x01", 2), std::string("\0\x01\x05m", 4),
+                    std::string("\0\x07\x01m\0", 5)};
+  const auto records = ParseMx(answer);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].exchange, "m");
+  EXPECT_EQ(records[0].preference, 7);
+}
+
+TEST(ReverseName, TurnsTheAddressRound) {
+  EXPECT_EQ(ReverseName(*Endpoint::FromIp("192.0.2.1", 25)), "1.2.0.192.in-addr.arpa");
+  EXPECT_EQ(ReverseName(*Endpoint::FromIp("2001:db8::567:89ab", 0)),
+            "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+  EXPECT_EQ(ReverseName(*Endpoint::FromUnixPath("/run/lmtp.sock")), "");
+}
+
 }  // namespace
 }  // namespace volley::io

@@ -29,14 +29,15 @@ class CampaignTest : public ::testing::Test {
   PrepareOptions Options() {
     PrepareOptions o;
     o.state_dir = dir_.path("state");
+    o.without_unsubscribe = true;
     return o;
   }
   std::string ComposeFirst(const Campaign& c) {
     RecipientRecord record;
     EXPECT_TRUE(c.recipients().ReadAt(c.recipients().first_offset(), &record).ok());
-    engine::message::ComposedMessage message;
-    EXPECT_TRUE(c.Compose(record, &message).ok());
-    return message.ToString();
+    Copy copy;
+    EXPECT_TRUE(CopyMaker(&c.recipe()).Make(&record, &copy).ok());
+    return copy.message.ToString();
   }
   bool StateExists() { return std::filesystem::exists(dir_.path("state")); }
   TempDir dir_;

@@ -46,6 +46,7 @@ class World {
     d.recipients_path = dir_.Write("list.csv", list);
     PrepareOptions options;
     options.state_dir = dir_.path("state");
+    options.without_unsubscribe = true;
     auto campaign = Campaign::Prepare(d, options);
     EXPECT_TRUE(campaign.ok()) << campaign.status();
     campaign_ = *std::move(campaign);
@@ -78,7 +79,7 @@ class World {
 
   Books Run(std::vector<LaneOptions> lanes) {
     WakeEvent coordinator;
-    Shard shard(campaign_.get(), std::move(lanes), &coordinator);
+    Shard shard(campaign_.get(), nullptr, std::move(lanes), &coordinator);
     Books books;
     RecipientRecord record;
     uint64_t offset = campaign_->recipients().first_offset();

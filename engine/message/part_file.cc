@@ -1,0 +1,246 @@
+#include "engine/message/part_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "engine/message/header.h"
+#include "engine/message/utf8.h"
+
+namespace volley::engine::message {
+namespace {
+
+constexpr size_t kLineBytes = 78;
+
+struct Ending {
+  std::string_view ending;
+  std::string_view type;
+};
+// What campaigns and invoices carry; sorted for people, searched from the front.
+constexpr Ending kEndings[] = {
+    {"avif", "image/avif"},
+    {"bmp", "image/bmp"},
+    {"css", "text/css"},
+    {"csv", "text/csv"},
+    {"doc", "application/msword"},
+    {"docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"},
+    {"epub", "application/epub+zip"},
+    {"gif", "image/gif"},
+    {"gz", "application/gzip"},
+    {"htm", "text/html"},
+    {"html", "text/html"},
+    {"ics", "text/calendar"},
+    {"jpeg", "image/jpeg"},
+    {"jpg", "image/jpeg"},
+    {"json", "application/json"},
+    {"m4a", "audio/mp4"},
+    {"mp3", "audio/mpeg"},
+    {"mp4", "video/mp4"},
+    {"odp", "application/vnd.oasis.opendocument.presentation"},
+    {"ods", "application/vnd.oasis.opendocument.spreadsheet"},
+    {"odt", "application/vnd.oasis.opendocument.text"},
+    {"pdf", "application/pdf"},
+    {"pkpass", "application/vnd.apple.pkpass"},
+    {"png", "image/png"},
+    {"ppt", "application/vnd.ms-powerpoint"},
+    {"pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"},
+    {"rtf", "application/rtf"},
+    {"svg", "image/svg+xml"},
+    {"tif", "image/tiff"},
+    {"tiff", "image/tiff"},
+    {"txt", "text/plain"},
+    {"vcf", "text/vcard"},
+    {"wav", "audio/wav"},
+    {"webp", "image/webp"},
+    {"xls", "application/vnd.ms-excel"},
+    {"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"},
+    {"xml", "application/xml"},
+    {"zip", "application/zip"},
+};
+
+absl::Status Bad(const std::string& text) { return absl::InvalidArgumentError(text); }
+
+char LowerByte(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+
+bool SameLetters(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return LowerByte(x) == LowerByte(y);
+         });
+}
+
+bool StartsWithLetters(std::string_view text, std::string_view prefix) {
+  return SameLetters(text.substr(0, prefix.size()), prefix);
+}
+
+// RFC 2045 §5.1
+bool IsTokenByte(char c) {
+  return c > ' ' && c < 0x7F && std::string_view("()<>@,;:\\\"/[]?=").find(c) == std::string::npos;
+}
+
+std::string_view TakeToken(std::string_view* rest) {
+  size_t bytes = 0;
+  while (bytes < rest->size() && IsTokenByte((*rest)[bytes])) ++bytes;
+  const std::string_view token = rest->substr(0, bytes);
+  rest->remove_prefix(bytes);
+  return token;
+}
+
+// A quoted string without escapes; false when there is none.
+bool TakeQuoted(std::string_view* rest) {
+  if (!rest->starts_with('"')) return false;
+  const size_t end = rest->find('"', 1);
+  if (end == rest->npos || rest->substr(0, end).find('\\') != rest->npos) return false;
+  rest->remove_prefix(end + 1);
+  return true;
+}
+
+void SkipSpaces(std::string_view* rest) {
+  while (rest->starts_with(' ')) rest->remove_prefix(1);
+}
+
+bool IsOwnParameter(std::string_view name) {
+  return SameLetters(name.substr(0, name.find('*')), "name") || SameLetters(name, "boundary");
+}
+
+bool AreParameters(std::string_view rest) {
+  SkipSpaces(&rest);
+  while (!rest.empty()) {
+    if (!rest.starts_with(';')) return false;
+    rest.remove_prefix(1);
+    SkipSpaces(&rest);
+    const std::string_view name = TakeToken(&rest);
+    if (name.empty() || IsOwnParameter(name) || !rest.starts_with('=')) return false;
+    rest.remove_prefix(1);
+    if (!TakeQuoted(&rest) && TakeToken(&rest).empty()) return false;
+    SkipSpaces(&rest);
+  }
+  return true;
+}
+
+bool IsContentType(std::string_view type) {
+  if (type.size() > kMaxContentTypeBytes || !IsAscii(type)) return false;
+  if (FindForbiddenInHeader(type) != type.npos || type.find('\t') != type.npos) return false;
+  std::string_view rest = type;
+  if (TakeToken(&rest).empty() || !rest.starts_with('/')) return false;
+  rest.remove_prefix(1);
+  return !TakeToken(&rest).empty() && AreParameters(rest);
+}
+
+// RFC 2231 §7 attribute-char
+bool IsPlainInExtended(char c) {
+  return IsTokenByte(c) && c != '*' && c != '\'' && c != '%';
+}
+
+void AppendPercentEncoded(std::string_view text, std::string* out) {
+  for (const char c : text) {
+    if (IsPlainInExtended(c)) {
+      out->push_back(c);
+    } else {
+      fmt::format_to(std::back_inserter(*out), "%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+}
+
+std::string QuotedString(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted.push_back('\\');
+    quoted.push_back(c);
+  }
+  return quoted + "\"";
+}
+
+// In segments: a line each. No character is cut in two, because readers decode each segment alone.
+void AppendExtended(std::string_view parameter, std::string_view text, std::string* out) {
+  constexpr size_t kMaxCharacter = 12;  // four bytes, "%XX" each
+  std::string segment = "utf-8''";
+  size_t number = 0;
+  auto room = [parameter] { return kLineBytes - parameter.size() - std::string_view(" *99*=;").size(); };
+  std::string whole;
+  AppendPercentEncoded(text, &whole);
+  if (whole.size() + segment.size() <= room()) {
+    fmt::format_to(std::back_inserter(*out), ";\r\n {}*={}{}", parameter, segment, whole);
+    return;
+  }
+  while (!text.empty()) {
+    while (!text.empty() && segment.size() + kMaxCharacter <= room()) {
+      const size_t bytes = std::max<size_t>(DecodeUtf8(text).bytes, 1);
+      AppendPercentEncoded(text.substr(0, bytes), &segment);
+      text.remove_prefix(bytes);
+    }
+    fmt::format_to(std::back_inserter(*out), ";\r\n {}*{}*={}", parameter, number++, segment);
+    segment.clear();
+  }
+}
+
+// ";" and the parameter on a line of its own.
+void AppendNameParameter(std::string_view parameter, std::string_view name, std::string* out) {
+  if (IsAscii(name)) {
+    const std::string quoted = QuotedString(name);
+    if (parameter.size() + quoted.size() + 3 <= kLineBytes) {
+      fmt::format_to(std::back_inserter(*out), ";\r\n {}={}", parameter, quoted);
+      return;
+    }
+  }
+  AppendExtended(parameter, name, out);
+}
+
+std::string_view TypeOf(const PartFileView& file) {
+  return file.content_type.empty() ? ContentTypeFor(file.name) : file.content_type;
+}
+
+}  // namespace
+
+std::string_view ContentTypeFor(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  const std::string_view ending = dot == name.npos ? "" : name.substr(dot + 1);
+  const auto* known = std::find_if(std::begin(kEndings), std::end(kEndings), [ending](Ending e) {
+    return SameLetters(e.ending, ending);
+  });
+  return known == std::end(kEndings) ? "application/octet-stream" : known->type;
+}
+
+absl::Status CheckPartFile(const PartFileView& file) {
+  if (file.name.empty()) return Bad("the file has no name");
+  if (file.name.size() > kMaxFileNameBytes) {
+    return Bad(fmt::format("the name has {} bytes; at most {}", file.name.size(), kMaxFileNameBytes));
+  }
+  if (FindForbiddenInHeader(file.name) != file.name.npos || file.name.find('\t') != file.name.npos) {
+    return Bad("the name has a control character or is not UTF-8");
+  }
+  if (file.name.find_first_of("/\\") != file.name.npos || file.name == "." || file.name == "..") {
+    return Bad("the name is a path: give the file's name alone");
+  }
+  if (file.content_type.empty()) return absl::OkStatus();
+  if (!IsContentType(file.content_type)) {
+    return Bad(fmt::format("{} is no content type, such as image/png", Quoted(file.content_type)));
+  }
+  if (StartsWithLetters(file.content_type, "multipart/") ||
+      StartsWithLetters(file.content_type, "message/")) {
+    return Bad(fmt::format("a file of type {} cannot be attached", file.content_type));
+  }
+  return absl::OkStatus();
+}
+
+void AppendPartFileHeaders(const PartFileView& file, Disposition disposition,
+                           std::string_view content_id, std::string* out) {
+  const std::string_view type = TypeOf(file);
+  out->append("Content-Type: ").append(type);
+  // RFC 2046 §4.1.2: without one, text is US-ASCII.
+  const bool has_charset = type.find("charset") != type.npos;
+  if (StartsWithLetters(type, "text/") && !has_charset && !IsAscii(file.bytes) &&
+      IsUtf8(file.bytes)) {
+    out->append("; charset=utf-8");
+  }
+  AppendNameParameter("name", file.name, out);
+  out->append("\r\nContent-Transfer-Encoding: base64\r\n");
+  if (!content_id.empty()) out->append("Content-ID: ").append(content_id).append("\r\n");
+  out->append(disposition == Disposition::kInline ? "Content-Disposition: inline"
+                                                  : "Content-Disposition: attachment");
+  AppendNameParameter("filename", file.name, out);
+  out->append("\r\n");
+}
+
+}  // namespace volley::engine::message

@@ -1,0 +1,1 @@
+volley_fuzzer(compliance compliance_fuzz.cc DEPS volley_engine_compliance)

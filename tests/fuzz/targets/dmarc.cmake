@@ -1,0 +1,1 @@
+volley_fuzzer(dmarc dmarc_fuzz.cc DEPS volley_engine_preflight)

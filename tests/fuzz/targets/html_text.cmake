@@ -1,0 +1,1 @@
+volley_fuzzer(html_text html_text_fuzz.cc DEPS volley_engine_message)

@@ -1,0 +1,1 @@
+volley_fuzzer(http_request http_request_fuzz.cc DEPS volley_pipeline_unsubscribe)

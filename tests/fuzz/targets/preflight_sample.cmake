@@ -1,0 +1,1 @@
+volley_fuzzer(preflight_sample preflight_sample_fuzz.cc DEPS volley_engine_preflight)

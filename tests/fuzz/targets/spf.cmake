@@ -1,0 +1,1 @@
+volley_fuzzer(spf spf_fuzz.cc DEPS volley_engine_preflight)
