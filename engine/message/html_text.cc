@@ -103,9 +103,9 @@ class MustacheReader {
 };
 
 // The tags that sections need and that have no partner in `text`: they must stay when it goes.
-std::string UnmatchedSections(std::string_view text, MustacheReader mustache) {
+std::vector<std::string_view> UnmatchedSections(std::string_view text, MustacheReader mustache) {
   std::vector<MustacheTag> open;
-  std::string kept;
+  std::vector<std::string_view> kept;
   for (size_t at = 0; at < text.size();) {
     const std::optional<MustacheTag> tag = mustache.Read(text.substr(at));
     if (!tag.has_value()) {
@@ -118,10 +118,10 @@ std::string UnmatchedSections(std::string_view text, MustacheReader mustache) {
     } else if (tag->sigil == '/' && !open.empty() && open.back().content == tag->content) {
       open.pop_back();
     } else if (tag->sigil == '/' || tag->sigil == '=') {
-      kept += tag->text;
+      kept.push_back(tag->text);
     }
   }
-  for (const MustacheTag& tag : open) kept += tag.text;
+  for (const MustacheTag& tag : open) kept.push_back(tag.text);
   return kept;
 }
 
@@ -152,6 +152,7 @@ class HtmlReader {
  private:
   void Step();
   void Mustache(const MustacheTag& tag);
+  void SeparateFromBrace();
   bool IsAlone(const MustacheTag& tag) const;
   void Markup();
   void Comment(std::string_view closing);
@@ -202,16 +203,20 @@ void HtmlReader::Step() {
 }
 
 void HtmlReader::Mustache(const MustacheTag& tag) {
-  const bool alone = IsAlone(tag);
+  const bool alone = tag.sigil == '>' && IsAlone(tag);
   at_ += tag.text.size();
   if (tag.sigil == '!') return;
-  // "{" and a tag behind it would read as a tag of three braces.
-  if (last_ != 0 && last_ == mustache_.open().front()) flow_.Append(" ");
-  last_ = 0;
-  if (tag.IsSection()) return flow_.Section(tag.text, alone);
-  if (tag.sigil == '>' && alone) return flow_.PartialLine(tag.text);
+  SeparateFromBrace();
+  if (tag.IsSection()) return flow_.Section(tag.text);
+  if (alone) return flow_.PartialLine(tag.text);
   flow_.Append(tag.text);
   if (in_link_) link_text_ += tag.text;
+}
+
+// "{" and a tag behind it would read as a tag of three braces.
+void HtmlReader::SeparateFromBrace() {
+  if (last_ != 0 && last_ == mustache_.open().front()) flow_.Append(" ");
+  last_ = 0;
 }
 
 bool HtmlReader::IsAlone(const MustacheTag& tag) const {
@@ -245,8 +250,10 @@ void HtmlReader::Comment(std::string_view closing) {
 
 // Moves on to `end`. What is dropped shows nothing, but a section may begin or end in it.
 void HtmlReader::Drop(size_t end) {
-  const std::string kept = UnmatchedSections(html_.substr(at_, end - at_), mustache_);
-  if (!kept.empty()) flow_.Section(kept, false);
+  for (const std::string_view tag : UnmatchedSections(html_.substr(at_, end - at_), mustache_)) {
+    SeparateFromBrace();
+    flow_.Section(tag);
+  }
   at_ = end;
 }
 
@@ -462,10 +469,9 @@ void HtmlReader::Text(std::string_view text) {
     size_t bytes = std::max<size_t>(DecodeUtf8(text).bytes, 1);
     if (const std::optional<MustacheTag> tag = mustache.Read(text)) {
       bytes = tag->text.size();
-      if (last_ != 0 && last_ == mustache_.open().front()) flow_.Append(" ");
+      SeparateFromBrace();
       flow_.Append(tag->text);
       if (in_link_) link_text_ += tag->text;
-      last_ = 0;
     } else if (const std::optional<CharacterReference> r = DecodeReference(text)) {
       bytes = r->bytes;
       Character(r->text);

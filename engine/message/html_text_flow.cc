@@ -65,7 +65,7 @@ void TextFlow::StartLine() {
   column_ = 2 * indent_;
 }
 
-void TextFlow::Section(std::string_view tag, bool alone) {
+void TextFlow::Section(std::string_view tag) {
   FlushWord();
   FlushBreaks();
   if (bullet_ && column_ == 0 && indent_ > 0) {

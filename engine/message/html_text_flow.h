@@ -27,8 +27,9 @@ class TextFlow {
   void set_indent(size_t levels) { indent_ = std::min(levels, kMaxIndent); }
 
   // A tag that renders nothing itself and may leave out what is between it and its partner, so the
-  // white space round it stays on its own side. `alone`: it had a line to itself in the source.
-  void Section(std::string_view tag, bool alone);
+  // white space round it stays on its own side. At the beginning of a line it gets the line to
+  // itself, which Mustache then takes away with it.
+  void Section(std::string_view tag);
   // A partial that had a line to itself.
   void PartialLine(std::string_view tag);
 

@@ -51,8 +51,9 @@ listen or open its files, 2 for wrong usage.)";
 
 constexpr const char* kMailFooter = R"(Examples:
   volley unsubscribe mail --state /var/lib/volley < reply.eml
-  Postfix, in /etc/aliases:
-    unsubscribe: "|/usr/bin/volley unsubscribe mail --state /var/lib/volley"
+  Postfix, in master.cf (and unsubscribe@ sent there by transport_maps):
+    volley-unsubscribe unix - n n - - pipe user=volley
+      argv=/usr/bin/volley unsubscribe mail --state /var/lib/volley
 
 Exit codes, for mail servers: 0 suppressed, also if it was before; 65 no good token in it (the
 server returns the message; --discard-unknown: 0); 75 anything else, such as a locked store, a full
