@@ -34,7 +34,6 @@ void TextFlow::FlushWord() {
   if (word_.empty()) return;
   const size_t width = Characters(word_);
   FlushBreaks();
-  tags_on_line_ = 0;
   if (column_ > 0 && space_ > 0 && column_ + space_ + width > kWidth) {
     breaks_ = 1;
     FlushBreaks();
@@ -51,8 +50,6 @@ void TextFlow::FlushWord() {
 
 void TextFlow::FlushBreaks() {
   if (breaks_ == 0) return;
-  // Mustache takes a line that has only one section's tag on it away, with its end.
-  if (std::exchange(tags_on_line_, 0) == 1) out_.push_back('\n');
   for (; done_ < breaks_; ++done_) out_.push_back('\n');
   breaks_ = space_ = column_ = 0;
   space_done_ = false;
@@ -75,11 +72,7 @@ void TextFlow::Section(std::string_view tag) {
   }
   if (column_ == 0) {
     out_.append(tag);
-    if (alone) {
-      out_.push_back('\n');
-    } else {
-      ++tags_on_line_;
-    }
+    out_.push_back('\n');
     return;
   }
   if (space_ > 0) space_done_ = true;
