@@ -1,7 +1,7 @@
 // The suppression list at a sender's size: loading it, looking people up, one opt-out.
 //
-// VOLLEY_BENCH_ENTRIES sets how many entries (default 1,000,000; the figures in bench/README.md are
-// of 10,000,000, which take about 1 GB of disk below $TMPDIR).
+// VOLLEY_BENCH_ENTRIES sets how many entries (default 1,000,000; the figures in
+// pipeline/store/README.md are of 10,000,000, which take about 1 GB of disk below $TMPDIR).
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <stdlib.h>

@@ -164,7 +164,7 @@ class DkimRules {
     if (answer.pending()) return true;
     for (const Check check : kRecordChecks) {
       report_->Passed(check);
-      if (answer.failed()) report_->Skip(check, NoAnswer(answer));
+      if (answer.failed()) report_->Skip(check, answer.error);
     }
     if (answer.failed()) return true;
     if (answer.none()) {

@@ -67,8 +67,8 @@ class DmarcRules {
   }
 
   std::optional<Policy> SkipRecord(const DnsRecords& answer) {
-    SkipAll({Check::kDmarcMissing, Check::kDmarcSeveralRecords, Check::kDmarcSyntax},
-            NoAnswer(answer), report_);
+    SkipAll({Check::kDmarcMissing, Check::kDmarcSeveralRecords, Check::kDmarcSyntax}, answer.error,
+            report_);
     return std::nullopt;
   }
 
@@ -150,10 +150,10 @@ Reachable LookForMail(const std::string& domain, DnsAnswers* dns, std::string* w
     if (null) *why = "says that it takes no mail (a null MX)";
     return null ? Reachable::kNo : Reachable::kYes;
   }
-  if (mx.failed()) return *why = NoAnswer(mx), Reachable::kUnknown;
+  if (mx.failed()) return *why = mx.error, Reachable::kUnknown;
   if (a.found() || aaaa.found()) return Reachable::kYes;
   for (const DnsRecords* answer : {&a, &aaaa}) {
-    if (answer->failed()) return *why = NoAnswer(*answer), Reachable::kUnknown;
+    if (answer->failed()) return *why = answer->error, Reachable::kUnknown;
     if (answer->pending()) return Reachable::kUnknown;
   }
   const bool missing = mx.status == DnsRecords::Status::kNoSuchName;

@@ -32,8 +32,7 @@ void CheckPointer(const IpAddress& ip, std::string_view helo, DnsAnswers* dns, R
   const DnsRecords& pointers = dns->Ask(DnsType::kPtr, text);
   if (pointers.pending()) return;
   if (pointers.failed()) {
-    return SkipAll({Check::kPtrMissing, Check::kPtrNotForwardConfirmed}, NoAnswer(pointers),
-                   report);
+    return SkipAll({Check::kPtrMissing, Check::kPtrNotForwardConfirmed}, pointers.error, report);
   }
   const std::string mend = fmt::format(
       "have whoever gave you {} (the hosting provider) set its PTR record to {}, and let that name "
@@ -104,7 +103,11 @@ void CheckTls(const CampaignFacts& facts, Report* report) {
 void CheckSource(const CampaignFacts& facts, DnsAnswers* dns, Report* report) {
   CheckTls(facts, report);
   const auto checks = {Check::kPtrMissing, Check::kPtrNotForwardConfirmed, Check::kHeloNotMatching};
-  if (facts.own_ips.empty()) return SkipAll(checks, "mail goes through a relay", report);
+  if (facts.own_ips.empty())
+    return SkipAll(checks,
+                   IsThroughRelay(facts) ? "mail goes through a relay"
+                                         : "the addresses to send from are not known",
+                   report);
   if (facts.helo.empty()) report->Skip(Check::kHeloNotMatching, "the HELO name is not known");
   for (const std::string& text : facts.own_ips) {
     const auto ip = IpAddress::Parse(text);

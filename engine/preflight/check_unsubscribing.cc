@@ -192,6 +192,10 @@ void CheckUnsubscribing(const CampaignFacts& facts, const Situation& situation, 
     if (!wrong) continue;
     report->Found(wrong->check, situation.bulk_sender, std::move(wrong->found),
                   std::move(wrong->mend));
+    // Looked at in this order, up to the first that is wrong.
+    for (const Check later : {Check::kOneClickNotHttps, Check::kOneClickNotSigned}) {
+      if (later > wrong->check) report->Skip(later, "see what was found before it");
+    }
     break;
   }
   // Links are judged by words, so this is never more than a warning.

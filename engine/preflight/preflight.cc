@@ -81,10 +81,6 @@ void SkipAll(std::initializer_list<Check> checks, std::string_view why, Report* 
   for (const Check check : checks) report->Skip(check, why);
 }
 
-std::string NoAnswer(const DnsRecords& answer) {
-  return fmt::format("no answer: {}", answer.error);
-}
-
 std::string TxtRecord(std::string_view name, std::string_view text) {
   std::string out = fmt::format("{}.  TXT ", name);
   for (const std::string_view part : dkim::SplitTxtRecord(text)) out += " " + Shown(part);

@@ -55,8 +55,6 @@ void CheckSource(const CampaignFacts& facts, DnsAnswers* dns, Report* report);
 // --- Words ---
 
 void SkipAll(std::initializer_list<Check> checks, std::string_view why, Report* report);
-// Why an answer is missing: "no answer: ...".
-std::string NoAnswer(const DnsRecords& answer);
 // "NAME.  TXT  \"...\"": what to publish, cut into strings of at most 255 bytes.
 std::string TxtRecord(std::string_view name, std::string_view text);
 

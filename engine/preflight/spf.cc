@@ -90,7 +90,9 @@ SpfResult Evaluation::Permanent(SpfFault fault, std::string detail) {
 }
 
 Evaluation::Match Evaluation::Temporary(const DnsRecords& answer, std::string_view name) {
-  verdict_.detail = fmt::format("the DNS did not answer about {}: {}", Shown(name), answer.error);
+  verdict_.detail = dns_->offline()
+                        ? answer.error
+                        : fmt::format("no answer about {}: {}", Shown(name), answer.error);
   return Error(SpfResult::kTempError);
 }
 

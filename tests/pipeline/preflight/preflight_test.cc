@@ -88,7 +88,7 @@ TEST(Preflight, WithoutTheDnsItLooksAtTheMessageOnly) {
   const PreflightResult result = RunPreflight(input, nullptr);
   EXPECT_THAT(Ids(result), ElementsAre("date-missing"));
   EXPECT_THAT(result.skipped, Contains("dns-unreachable: the DNS was not asked"));
-  EXPECT_THAT(result.skipped, Contains(HasSubstr("spf-missing: ")));
+  EXPECT_THAT(result.skipped, Contains("spf-missing: the DNS was not asked"));
   EXPECT_THAT(result.passed, Contains("dmarc-not-aligned"));  // names can be compared without it
 }
 
