@@ -105,14 +105,13 @@ absl::Status Reader::Run(MessageSpec* spec) {
   if (spec->from.empty()) return Bad("no From");
   status = Mailbox("Reply-To", g_mime_message_get_reply_to(parsed_), &spec->reply_to);
   if (!status.ok()) return status;
-  spec->subject = {fmt::format("{} subject", name_),
-                   ToString(g_mime_message_get_subject(parsed_))};
+  spec->subject = {fmt::format("{} subject", name_), ToString(g_mime_message_get_subject(parsed_))};
   status = FurtherHeaders(spec);
   return status.ok() ? Parts(spec) : status;
 }
 
-// RFC 5322 §3.6: at most one of these. GMime takes the first or joins them; nobody can tell which of
-// two a reader would have shown.
+// RFC 5322 §3.6: at most one of these. GMime takes the first or joins them; nobody can tell which
+// of two a reader would have shown.
 absl::Status Reader::Singular() {
   const int count = g_mime_header_list_get_count(headers());
   if (count > static_cast<int>(kMaxEmlHeaders)) {
@@ -163,8 +162,8 @@ absl::Status Reader::FurtherHeaders(MessageSpec* spec) const {
     const OwnedChars unfolded(g_mime_utils_header_unfold(raw == nullptr ? "" : raw));
     const OwnedChars decoded(g_mime_utils_header_decode_text(nullptr, unfolded.get()));
     spec->headers.emplace_back(
-        header_name, message::TemplateSource{fmt::format("{} {}", name_, header_name),
-                                             ToString(decoded.get())});
+        header_name,
+        message::TemplateSource{fmt::format("{} {}", name_, header_name), ToString(decoded.get())});
   }
   return absl::OkStatus();
 }

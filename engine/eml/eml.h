@@ -2,8 +2,8 @@
 //
 // Text, HTML and AMP parts become templates, decoded to UTF-8: Mustache tags in them work, also in
 // the subject and in further headers. Files that the HTML shows by cid: become inline parts, all
-// others attachments. Left out are what belongs to the copy that was saved: the recipients, date and
-// message id, what transport and signers wrote, and MIME's own headers, which are written anew.
+// others attachments. Left out are what belongs to the copy that was saved: the recipients, date
+// and message id, what transport and signers wrote, and MIME's own headers, which are written anew.
 //
 // Threading: any. Pure but for GMime's one-time initialisation. The bytes may be anything.
 #ifndef VOLLEY_ENGINE_EML_EML_H_

@@ -71,8 +71,7 @@ std::string ContentType(GMimePart* part, std::string_view name) {
   GMimeObject* object = GMIME_OBJECT(part);
   const std::string bare = TypeOf(object);
   std::string full = bare;
-  GMimeParamList* list =
-      g_mime_content_type_get_parameters(g_mime_object_get_content_type(object));
+  GMimeParamList* list = g_mime_content_type_get_parameters(g_mime_object_get_content_type(object));
   for (int i = 0; i < g_mime_param_list_length(list); ++i) {
     GMimeParam* parameter = g_mime_param_list_get_parameter_at(list, i);
     const std::string key = Lower(ToString(g_mime_param_get_name(parameter)));
@@ -156,8 +155,7 @@ void Collector::File(GMimePart* part) {
   file.file.name = CleanName(ToString(g_mime_part_get_filename(part)));
   if (file.file.name.empty()) {
     const std::string type = TypeOf(GMIME_OBJECT(part));
-    file.file.name = CleanName(
-        fmt::format("part-{}.{}", parts_, type.substr(type.find('/') + 1)));
+    file.file.name = CleanName(fmt::format("part-{}.{}", parts_, type.substr(type.find('/') + 1)));
   }
   file.file.content_type = ContentType(part, file.file.name);
   file.file.bytes = DecodedBytes(part);

@@ -1,5 +1,5 @@
-// GMime with owners: its objects are reference-counted, its strings are g_free'd. Only the .cc files
-// of this folder include this.
+// GMime with owners: its objects are reference-counted, its strings are g_free'd. Only the .cc
+// files of this folder include this.
 #ifndef VOLLEY_ENGINE_EML_GMIME_H_
 #define VOLLEY_ENGINE_EML_GMIME_H_
 

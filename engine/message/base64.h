@@ -34,8 +34,9 @@ char* WriteBase64Lines(std::string_view bytes, char* to);
 // Fixed text, encoded for each of the three places in a group of three bytes it may begin at.
 // Short texts are not worth it: `lines` is empty then.
 struct Base64Literal {
-  std::string text;                  // with CRLF
-  std::array<std::string, 3> lines;  // [k]: text without its first k bytes, whole groups, whole lines
+  std::string text;  // with CRLF
+  std::array<std::string, 3>
+      lines;  // [k]: text without its first k bytes, whole groups, whole lines
 
   static Base64Literal Encode(std::string_view text);
 };

@@ -124,11 +124,10 @@ absl::Status FindCids(std::string_view template_name, std::string_view html,
     if (found->target.has_value() && !found->variable) {
       targets[*found->target].used = true;
     } else if (found->certain) {
-      return absl::InvalidArgumentError(
-          fmt::format("{}:{}: cid:{} {}", template_name, line,
-                      shown.substr(0, ValidUtf8Prefix(shown)),
-                      found->variable ? "with a variable: name the inline part itself"
-                                      : "names no inline part of this message"));
+      return absl::InvalidArgumentError(fmt::format(
+          "{}:{}: cid:{} {}", template_name, line, shown.substr(0, ValidUtf8Prefix(shown)),
+          found->variable ? "with a variable: name the inline part itself"
+                          : "names no inline part of this message"));
     }
   }
   return absl::OkStatus();

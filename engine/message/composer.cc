@@ -94,8 +94,9 @@ class Composer {
   }
 
   absl::Status Text(const BodyPart& part) {
-    return part.encoding == PartEncoding::kBase64 ? RenderText<Base64Writer>(part, part.base64)
-                                                  : RenderText<QpWriter>(part, part.quoted_printable);
+    return part.encoding == PartEncoding::kBase64
+               ? RenderText<Base64Writer>(part, part.base64)
+               : RenderText<QpWriter>(part, part.quoted_printable);
   }
 
   // REQUIRES: the files are checked (CheckFiles).
@@ -210,8 +211,8 @@ void ComposedMessage::Prepend(std::string_view fields) {
   state.first_piece = 0;
 }
 
-// Parts are 7bit, quoted-printable or base64 and words beyond ASCII are encoded words, so only an address
-// can bring bytes over 127.
+// Parts are 7bit, quoted-printable or base64 and words beyond ASCII are encoded words, so only an
+// address can bring bytes over 127.
 bool ComposedMessage::eight_bit() const { return state_->needs_smtputf8; }
 
 // By construction: a header line begins with a field name or white space, a quoted-printable line

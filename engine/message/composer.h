@@ -35,7 +35,8 @@ struct Recipient {
   std::string_view address;           // canonical (address.h)
   uint64_t index = 0;                 // in the campaign; makes the Message-ID
   std::span<const FieldView> fields;  // one for each column, in order
-  std::span<const PartFileView> attachments = {};  // its own; with MessageSpec::recipient_attachments
+  std::span<const PartFileView> attachments =
+      {};  // its own; with MessageSpec::recipient_attachments
 };
 
 // A template file and its name for error messages ("welcome.html").
@@ -56,7 +57,7 @@ struct MessageSpec {
   std::optional<TemplateSource> text;     // at least one of text and html
   std::optional<TemplateSource> html;
   std::optional<TemplateSource> amp;  // AMP for Email; needs text or html beside it
-  bool text_from_html = true;  // html without text: the text is made of it (html_text.h)
+  bool text_from_html = true;         // html without text: the text is made of it (html_text.h)
   // Images and the like. The HTML says src="cid:NAME"; the content id is made at compile time. A
   // part that nothing names is an error, and so is a cid: without a part.
   std::vector<PartFile> inline_parts;
@@ -94,11 +95,11 @@ class ComposedMessage {
   std::span<const iovec> pieces() const;  // header and body
   std::span<const iovec> header() const;  // the fields, each with its CRLF
   std::span<const iovec> body() const;    // from the empty line (its CRLF) on
-  uint64_t bytes() const;        // sum over pieces
-  bool eight_bit() const;        // any byte over 127
-  bool needs_smtputf8() const;   // an address in it has a local part beyond ASCII
-  bool dot_free() const;         // no line begins with "."
-  std::string ToString() const;  // all pieces joined, for preview and tests
+  uint64_t bytes() const;                 // sum over pieces
+  bool eight_bit() const;                 // any byte over 127
+  bool needs_smtputf8() const;            // an address in it has a local part beyond ASCII
+  bool dot_free() const;                  // no line begins with "."
+  std::string ToString() const;           // all pieces joined, for preview and tests
 
   // Puts whole header fields (DKIM-Signature) in front of what is there: they are part of pieces(),
   // header() and bytes() from now on, until the next Compose. They are copied. REQUIRES: ASCII,

@@ -41,8 +41,7 @@ absl::Status MessageCompiler::MakeTextFromHtml() {
     return absl::OkStatus();
   }
   // Its own mistakes are shown where the author made them.
-  const absl::StatusOr<Template> html =
-      Compile(spec_.html->name, spec_.html->text, spec_.partials);
+  const absl::StatusOr<Template> html = Compile(spec_.html->name, spec_.html->text, spec_.partials);
   if (!html.ok()) return html.status();
   std::string text = HtmlToText(spec_.html->text);
   if (IsBlank(text)) return absl::OkStatus();
@@ -162,8 +161,8 @@ absl::Status MessageCompiler::AddHtml() {
   if (!compiled.ok()) return compiled.status();
   for (const CidTarget& target : inline_) {
     if (target.used) continue;
-    return Bad(fmt::format("{}: inline part {} is shown nowhere: no cid:{} in it",
-                           spec_.html->name, Quoted(target.name), target.name));
+    return Bad(fmt::format("{}: inline part {} is shown nowhere: no cid:{} in it", spec_.html->name,
+                           Quoted(target.name), target.name));
   }
   const std::string skeleton = Skeleton(*compiled);
   program_->facts.links = CountHtmlLinks(skeleton);
@@ -297,8 +296,8 @@ absl::Status MessageCompiler::Measure() {
   }
   program_->facts.fixed_bytes = bytes;
   if (bytes <= spec_.message_bytes_max) return absl::OkStatus();
-  return Bad(fmt::format("the message has at least {} bytes; at most {}", bytes,
-                         spec_.message_bytes_max));
+  return Bad(
+      fmt::format("the message has at least {} bytes; at most {}", bytes, spec_.message_bytes_max));
 }
 
 }  // namespace volley::engine::message

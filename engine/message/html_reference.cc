@@ -49,7 +49,8 @@ std::optional<CharacterReference> Numeric(std::string_view text) {
   const size_t digits = at;
   uint32_t value = 0;
   for (; at < text.size() && Digit(text[at], base) >= 0; ++at) {
-    value = std::min<uint32_t>(value * base + static_cast<uint32_t>(Digit(text[at], base)), 0x110000);
+    value =
+        std::min<uint32_t>(value * base + static_cast<uint32_t>(Digit(text[at], base)), 0x110000);
   }
   if (at == digits) return std::nullopt;
   if (at < text.size() && text[at] == ';') ++at;

@@ -44,15 +44,15 @@ constexpr std::array<std::string_view, 18> kParagraphs = {
     "p",  "h1", "h2",         "h3",  "h4",   "h5",       "h6",     "ul",      "ol",
     "dl", "hr", "blockquote", "pre", "form", "fieldset", "figure", "address", "menu"};
 constexpr std::array<std::string_view, 22> kLines = {
-    "div",   "section", "article", "header", "footer", "main",    "nav",   "aside",
-    "table", "tr",      "caption", "thead",  "tbody",  "tfoot",   "li",    "dt",
+    "div",   "section", "article", "header", "footer", "main",   "nav", "aside",
+    "table", "tr",      "caption", "thead",  "tbody",  "tfoot",  "li",  "dt",
     "dd",    "body",    "html",    "center", "option", "details"};
 // Elements whose content no reader shows as text.
-constexpr std::array<std::string_view, 11> kDropped = {
-    "script", "style", "title", "textarea", "select", "iframe",
-    "object", "svg",   "math",  "template", "audio"};
-constexpr std::array<std::string_view, 8> kVoid = {"img",   "br",   "hr",   "input",
-                                                   "meta",  "link", "area", "wbr"};
+constexpr std::array<std::string_view, 11> kDropped = {"script", "style",    "title",  "textarea",
+                                                       "select", "iframe",   "object", "svg",
+                                                       "math",   "template", "audio"};
+constexpr std::array<std::string_view, 8> kVoid = {"img",  "br",   "hr",   "input",
+                                                   "meta", "link", "area", "wbr"};
 
 // A Mustache tag as it stands.
 struct MustacheTag {
@@ -350,14 +350,9 @@ void HtmlReader::Start(const Element& element) {
   if (IsHidden(attributes)) {
     return IsOneOf(name, kVoid) ? Drop(at_ + element.bytes) : Hide(element);
   }
-  const bool shows_alt = name == "img" || name == "area";
-  if ((!shows_alt && name != "a") || !UnmatchedSections(element.attributes, mustache_).empty()) {
-    Drop(at_ + element.bytes);
-  } else {
-    at_ += element.bytes;
-  }
+  Drop(at_ + element.bytes);
   if (name == "a") return OpenLink(attributes.href);
-  if (shows_alt) return Text(attributes.alt);
+  if (name == "img" || name == "area") return Text(attributes.alt);
   if (name == "br") return flow_.LineEnd();
   if (name == "td" || name == "th") return flow_.Space(2);
   if (name == "ul" || name == "ol" || name == "menu") return List(1);
@@ -505,8 +500,7 @@ std::string HtmlReader::Plain(std::string_view text) const {
 
 void HtmlReader::Character(std::string_view character) {
   // Zero width space, byte-order mark, soft hyphen and the joiner that fills hidden previews.
-  for (const std::string_view nothing :
-       {"\xE2\x80\x8B", "\xEF\xBB\xBF", "\xC2\xAD", "\xCD\x8F"}) {
+  for (const std::string_view nothing : {"\xE2\x80\x8B", "\xEF\xBB\xBF", "\xC2\xAD", "\xCD\x8F"}) {
     if (character == nothing) return;
   }
   const bool space = IsSpace(character.front()) || character == "\xC2\xA0";

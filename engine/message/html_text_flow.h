@@ -43,10 +43,10 @@ class TextFlow {
 
   std::string out_;
   std::string word_;
-  size_t space_ = 0;          // blanks to come before the next word
-  size_t column_ = 0;         // in characters; 0: nothing visible in this line yet
-  size_t breaks_ = 0;         // line ends wanted
-  size_t done_ = 2;           // line ends at the end of out_, tags on lines of their own not counted
+  size_t space_ = 0;   // blanks to come before the next word
+  size_t column_ = 0;  // in characters; 0: nothing visible in this line yet
+  size_t breaks_ = 0;  // line ends wanted
+  size_t done_ = 2;    // line ends at the end of out_, tags on lines of their own not counted
   size_t indent_ = 0;
   bool bullet_ = false;
   bool space_done_ = false;  // written already, in front of a section's tag

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
+#include <charconv>
 
 #include "engine/message/header.h"
 #include "engine/message/utf8.h"
@@ -129,60 +129,89 @@ bool IsContentType(std::string_view type) {
 }
 
 // RFC 2231 §7 attribute-char
-bool IsPlainInExtended(char c) {
-  return IsTokenByte(c) && c != '*' && c != '\'' && c != '%';
+bool IsPlainInExtended(char c) { return IsTokenByte(c) && c != '*' && c != '\'' && c != '%'; }
+
+size_t PercentEncodedBytes(std::string_view text) {
+  size_t bytes = 0;
+  for (const char c : text) bytes += IsPlainInExtended(c) ? 1 : 3;
+  return bytes;
 }
 
 void AppendPercentEncoded(std::string_view text, std::string* out) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
   for (const char c : text) {
     if (IsPlainInExtended(c)) {
       out->push_back(c);
     } else {
-      fmt::format_to(std::back_inserter(*out), "%{:02X}", static_cast<unsigned char>(c));
+      const auto byte = static_cast<unsigned char>(c);
+      out->push_back('%');
+      out->push_back(kDigits[byte >> 4]);
+      out->push_back(kDigits[byte & 15]);
     }
   }
 }
 
-std::string QuotedString(std::string_view text) {
-  std::string quoted = "\"";
+bool IsEscapedInQuotes(char c) { return c == '"' || c == '\\'; }
+
+void AppendQuotedString(std::string_view text, std::string* out) {
+  out->push_back('"');
   for (const char c : text) {
-    if (c == '"' || c == '\\') quoted.push_back('\\');
-    quoted.push_back(c);
+    if (IsEscapedInQuotes(c)) out->push_back('\\');
+    out->push_back(c);
   }
-  return quoted + "\"";
+  out->push_back('"');
 }
 
-// In segments: a line each. No character is cut in two, because readers decode each segment alone.
-void AppendExtended(std::string_view parameter, std::string_view text, std::string* out) {
-  constexpr size_t kMaxCharacter = 12;  // four bytes, "%XX" each
-  std::string segment = "utf-8''";
-  size_t number = 0;
-  auto room = [parameter] { return kLineBytes - parameter.size() - std::string_view(" *99*=;").size(); };
-  std::string whole;
-  AppendPercentEncoded(text, &whole);
-  if (whole.size() + segment.size() <= room()) {
-    fmt::format_to(std::back_inserter(*out), ";\r\n {}*={}{}", parameter, segment, whole);
-    return;
+void AppendNumber(size_t number, std::string* out) {
+  std::array<char, 8> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out->append(digits.data(), end);
+}
+
+// How many bytes of `text` fit into a segment. No character is cut in two, because there are
+// readers that decode each segment alone.
+size_t FittingPrefix(std::string_view text, size_t room) {
+  size_t taken = 0;
+  size_t encoded = 0;
+  while (taken < text.size()) {
+    const size_t bytes = std::max<size_t>(DecodeUtf8(text.substr(taken)).bytes, 1);
+    encoded += PercentEncodedBytes(text.substr(taken, bytes));
+    if (encoded > room) break;
+    taken += bytes;
   }
-  while (!text.empty()) {
-    while (!text.empty() && segment.size() + kMaxCharacter <= room()) {
-      const size_t bytes = std::max<size_t>(DecodeUtf8(text).bytes, 1);
-      AppendPercentEncoded(text.substr(0, bytes), &segment);
-      text.remove_prefix(bytes);
+  return taken;
+}
+
+// In one segment if it fits, else in numbered ones, a line each.
+void AppendExtended(std::string_view parameter, std::string_view text, std::string* out) {
+  constexpr std::string_view kCharset = "utf-8''";
+  const size_t room = kLineBytes - parameter.size() - std::string_view(" *99*=;").size();
+  const bool whole = PercentEncodedBytes(text) + kCharset.size() <= room;
+  for (size_t number = 0; !text.empty(); ++number) {
+    out->append(";\r\n ").append(parameter).append("*");
+    if (!whole) {
+      AppendNumber(number, out);
+      out->append("*");
     }
-    fmt::format_to(std::back_inserter(*out), ";\r\n {}*{}*={}", parameter, number++, segment);
-    segment.clear();
+    out->append("=");
+    if (number == 0) out->append(kCharset);
+    const size_t taken = FittingPrefix(text, number == 0 ? room - kCharset.size() : room);
+    AppendPercentEncoded(text.substr(0, taken), out);
+    text.remove_prefix(taken);
   }
 }
 
 // ";" and the parameter on a line of its own.
 void AppendNameParameter(std::string_view parameter, std::string_view name, std::string* out) {
-  if (IsAscii(name)) {
-    const std::string quoted = QuotedString(name);
-    if (parameter.size() + quoted.size() + 3 <= kLineBytes) {
-      fmt::format_to(std::back_inserter(*out), ";\r\n {}={}", parameter, quoted);
-      return;
-    }
+  const auto escapes =
+      static_cast<size_t>(std::count_if(name.begin(), name.end(), IsEscapedInQuotes));
+  constexpr size_t kAround = 5;  // the blank, "=", two quotes, ";"
+  // "=?" in quotes is an encoded word to many readers, though RFC 2047 §5 forbids it there.
+  const bool plain = IsAscii(name) && name.find("=?") == name.npos;
+  if (plain && parameter.size() + name.size() + escapes + kAround <= kLineBytes) {
+    out->append(";\r\n ").append(parameter).append("=");
+    AppendQuotedString(name, out);
+    return;
   }
   AppendExtended(parameter, name, out);
 }
@@ -196,18 +225,19 @@ std::string_view TypeOf(const PartFileView& file) {
 std::string_view ContentTypeFor(std::string_view name) {
   const size_t dot = name.rfind('.');
   const std::string_view ending = dot == name.npos ? "" : name.substr(dot + 1);
-  const auto* known = std::find_if(std::begin(kEndings), std::end(kEndings), [ending](Ending e) {
-    return SameLetters(e.ending, ending);
-  });
+  const auto* known = std::find_if(std::begin(kEndings), std::end(kEndings),
+                                   [ending](Ending e) { return SameLetters(e.ending, ending); });
   return known == std::end(kEndings) ? "application/octet-stream" : known->type;
 }
 
 absl::Status CheckPartFile(const PartFileView& file) {
   if (file.name.empty()) return Bad("the file has no name");
   if (file.name.size() > kMaxFileNameBytes) {
-    return Bad(fmt::format("the name has {} bytes; at most {}", file.name.size(), kMaxFileNameBytes));
+    return Bad(
+        fmt::format("the name has {} bytes; at most {}", file.name.size(), kMaxFileNameBytes));
   }
-  if (FindForbiddenInHeader(file.name) != file.name.npos || file.name.find('\t') != file.name.npos) {
+  if (FindForbiddenInHeader(file.name) != file.name.npos ||
+      file.name.find('\t') != file.name.npos) {
     return Bad("the name has a control character or is not UTF-8");
   }
   if (file.name.find_first_of("/\\") != file.name.npos || file.name == "." || file.name == "..") {

@@ -32,9 +32,9 @@ inline PartFileView ViewOf(const PartFile& file) {
 // text get no charset here.
 std::string_view ContentTypeFor(std::string_view name);
 
-// InvalidArgument, without the file's name: a name that is empty, too long, not UTF-8, or has a path
-// separator or control character; a type that is none, is multipart/* or message/* (RFC 2046 §5.2.1:
-// those may not be base64), or has a name or boundary of its own.
+// InvalidArgument, without the file's name: a name that is empty, too long, not UTF-8, or has a
+// path separator or control character; a type that is none, is multipart/* or message/* (RFC 2046
+// §5.2.1: those may not be base64), or has a name or boundary of its own.
 absl::Status CheckPartFile(const PartFileView& file);
 
 enum class Disposition : uint8_t { kInline, kAttachment };

@@ -161,7 +161,9 @@ std::string EncodeQuotedPrintable(std::string_view text) {
 }
 
 void QpWriter::WriteWhite(bool hex) {
-  const std::string_view white = !hex ? std::string_view(&white_, 1) : white_ == ' ' ? "=20" : "=09";
+  const std::string_view white = !hex            ? std::string_view(&white_, 1)
+                                 : white_ == ' ' ? "=20"
+                                                 : "=09";
   if (column_ + white.size() > kQpMaxColumn) SoftBreak();
   out_->AppendCopy(white);
   column_ += white.size();

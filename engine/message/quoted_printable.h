@@ -31,7 +31,7 @@ struct QpLiteral {
   bool has_break = false;          // of lines, soft or hard, in `bytes`
   bool begins_with_break = false;  // so white space in front of it ends a line
   bool empty = true;               // of the source
-  char white = 0;                  // the source's last byte if that is a space or tab, not in `bytes`
+  char white = 0;  // the source's last byte if that is a space or tab, not in `bytes`
 
   static QpLiteral Encode(std::string_view text);
 };

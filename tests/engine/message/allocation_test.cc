@@ -48,6 +48,35 @@ TEST(Allocation, ComposingAllocatesNothingOnceWarm) {
   EXPECT_EQ(g_allocations.load() - before, 0u);
 }
 
+TEST(Allocation, FilesBase64AndSignaturesAllocateNothingOnceWarm) {
+  MessageSpec spec = TestSpec();
+  std::string cyrillic;
+  while (cyrillic.size() < 3000) cyrillic += "\xD0\x9F\xD1\x80\xD0\xB8\xD0\xB2 ";
+  spec.text = {"t.txt", cyrillic + "{{first_name}}" + cyrillic};
+  spec.recipient_attachments = true;
+  const auto compiled = MessageTemplate::Compile(spec, kTestColumns);
+  ASSERT_TRUE(compiled.ok());
+  const std::string bytes(50000, 'x');
+  const PartFileView files[] = {
+      {"a long name of a file, \xC3\xA9, that needs segments.pdf", "", bytes},
+      {"b.txt", "text/plain", bytes}};
+  const FieldView fields[] = {{"Bob"}, {"t"}, {"[]", FieldKind::kJson}, {"Paris"}};
+  const std::string signature = "DKIM-Signature: " + std::string(60, 'x') + "\r\n";
+  ComposedMessage message;
+  auto compose = [&] {
+    const bool ok = compiled->Compose({"bob@example.net", 1, fields, files}, &message).ok();
+    message.Prepend(signature);
+    message.Prepend(signature);
+    return ok;
+  };
+  ASSERT_TRUE(compose());
+  const uint64_t before = g_allocations.load();
+  for (int i = 0; i < 10; ++i) {
+    if (!compose()) FAIL();
+  }
+  EXPECT_EQ(g_allocations.load() - before, 0u);
+}
+
 TEST(Allocation, AnAsciiAddressAllocatesNothing) {
   std::string out;
   out.reserve(300);

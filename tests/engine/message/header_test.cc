@@ -105,6 +105,19 @@ TEST(HeaderField, RefusesNonAsciiInAStructuredField) {
   EXPECT_EQ(Field("=?x", FieldSyntax::kStructured, "List-Id"), "List-Id: =?x\r\n");
 }
 
+TEST(HeaderField, FoldsAListOfUrlsAfterItsCommas) {
+  const std::string url = "<https://example.org/u/" + std::string(850, 'x') + ">";
+  const std::string mail = "<mailto:u@example.org>";
+  const std::string folded = "List-Unsubscribe: " + mail + ",\r\n " + url + "\r\n";
+  EXPECT_EQ(Field(mail + ", " + url, FieldSyntax::kStructured, "List-Unsubscribe"), folded);
+  EXPECT_EQ(Field(mail + "," + url, FieldSyntax::kStructured, "List-Unsubscribe"), folded);
+  EXPECT_EQ(Field(url + "," + mail, FieldSyntax::kStructured, "List-Unsubscribe"),
+            "List-Unsubscribe: " + url + ",\r\n " + mail + "\r\n");
+  EXPECT_EQ(Field("<a>,<b>,<c>", FieldSyntax::kStructured, "List-Help"),
+            "List-Help: <a>, <b>, <c>\r\n");
+  EXPECT_EQ(Field("a>,<b", FieldSyntax::kUnstructured, "X-A"), "X-A: a>,<b\r\n");
+}
+
 TEST(HeaderField, RefusesEveryControlCharacterButTab) {
   for (int c = 0; c < 32; ++c) {
     const std::string value = std::string("a") + static_cast<char>(c) + "b";
