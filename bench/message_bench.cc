@@ -7,6 +7,7 @@
 
 #include "engine/message/address.h"
 #include "engine/message/composer.h"
+#include "engine/message/html_text.h"
 
 #if __has_include(<kainjow/mustache.hpp>)
 #include <kainjow/mustache.hpp>
@@ -93,12 +94,74 @@ void BM_ComposeNewsletter10K8Variables(benchmark::State& state) {
 }
 BENCHMARK(BM_ComposeNewsletter10K8Variables);
 
-void BM_ComposeHtml60K(benchmark::State& state) {
+// With the text made of the HTML beside it.
+void BM_ComposeHtml60KAndItsText(benchmark::State& state) {
   MessageSpec spec = Spec();
   spec.html = {"t.html", TemplateText(60000, 8, true)};
   ComposeAll(state, spec);
 }
+BENCHMARK(BM_ComposeHtml60KAndItsText);
+
+void BM_ComposeHtml60K(benchmark::State& state) {
+  MessageSpec spec = Spec();
+  spec.html = {"t.html", TemplateText(60000, 8, true)};
+  spec.text_from_html = false;
+  ComposeAll(state, spec);
+}
 BENCHMARK(BM_ComposeHtml60K);
+
+// Mostly beyond ASCII: base64, its fixed text encoded ahead.
+void BM_ComposeCyrillicHtml60K(benchmark::State& state) {
+  const std::string word = "\xD0\x9F\xD1\x80\xD0\xB8\xD0\xB2\xD0\xB5\xD1\x82 ";
+  MessageSpec spec = Spec();
+  spec.text_from_html = false;
+  std::string text;
+  for (size_t i = 0; i < 8; ++i) {
+    text += "<p>{{" + kColumns[i] + "}}";
+    for (size_t bytes = 0; bytes < 7500; bytes += word.size()) text += word;
+  }
+  spec.html = {"t.html", text};
+  ComposeAll(state, spec);
+}
+BENCHMARK(BM_ComposeCyrillicHtml60K);
+
+// An image in the HTML, terms for everybody, an invoice of the recipient's own.
+void BM_ComposeWithFiles(benchmark::State& state) {
+  MessageSpec spec = Spec();
+  spec.html = {"t.html", "<img src=\"cid:logo.png\">" + TemplateText(7000, 4, true)};
+  spec.inline_parts = {{"logo.png", "", std::string(20000, 'x')}};
+  spec.attachments = {{"terms.pdf", "", std::string(100000, 'x')}};
+  spec.recipient_attachments = true;
+  const auto compiled = MessageTemplate::Compile(spec, kColumns);
+  if (!compiled.ok()) {
+    state.SkipWithError("the template does not compile");
+    return;
+  }
+  std::vector<FieldView> fields;
+  for (const std::string& value : kRow) fields.push_back({value});
+  const std::string invoice(static_cast<size_t>(state.range(0)), 'x');
+  const PartFileView file{"invoice.pdf", "application/pdf", invoice};
+  ComposedMessage message;
+  for (auto _ : state) {
+    const absl::Status status =
+        compiled->Compose({"anna@example.net", 1, fields, {&file, 1}}, &message);
+    if (!status.ok()) state.SkipWithError("the message does not compose");
+    benchmark::DoNotOptimize(message.pieces().data());
+  }
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(BM_ComposeWithFiles)->Arg(1)->Arg(50000);
+
+// What compiling an HTML template without a text costs once.
+void BM_HtmlToText60K(benchmark::State& state) {
+  const std::string html = TemplateText(60000, 8, true);
+  for (auto _ : state) {
+    const std::string text = HtmlToText(html);
+    benchmark::DoNotOptimize(text.data());
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(html.size()));
+}
+BENCHMARK(BM_HtmlToText60K);
 
 // A list in the row: JSON is read when a section asks for it.
 void BM_ComposeOrderWithTenLines(benchmark::State& state) {

@@ -74,6 +74,7 @@ bool IsLeftOut(std::string_view lower) {
 Owned<GMimeMessage> Parse(std::string_view bytes) {
   static const bool initialised = (g_mime_init(), true);
   (void)initialised;
+  if (bytes.empty()) return nullptr;  // GMime takes no null pointer
   const Owned<GMimeStream> stream(g_mime_stream_mem_new_with_buffer(bytes.data(), bytes.size()));
   const Owned<GMimeParser> parser(g_mime_parser_new_with_stream(stream.get()));
   g_mime_parser_set_format(parser.get(), GMIME_FORMAT_MESSAGE);

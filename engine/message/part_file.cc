@@ -12,7 +12,7 @@
 namespace volley::engine::message {
 namespace {
 
-constexpr size_t kLineBytes = 78;
+constexpr size_t kLineBytes = 76;
 
 struct Ending {
   std::string_view ending;
@@ -216,6 +216,20 @@ void AppendNameParameter(std::string_view parameter, std::string_view name, std:
   AppendExtended(parameter, name, out);
 }
 
+// With a line for each parameter when one does not hold them all.
+void AppendContentType(std::string_view type, std::string* out) {
+  out->append("Content-Type: ");
+  const bool fold = type.size() + std::string_view("Content-Type: ;").size() > kLineBytes;
+  bool quoted = false;
+  for (size_t i = 0; i < type.size(); ++i) {
+    if (type[i] == '"') quoted = !quoted;
+    out->push_back(type[i]);
+    if (!fold || quoted || type[i] != ';') continue;
+    out->append("\r\n ");
+    while (i + 1 < type.size() && type[i + 1] == ' ') ++i;
+  }
+}
+
 std::string_view TypeOf(const PartFileView& file) {
   return file.content_type.empty() ? ContentTypeFor(file.name) : file.content_type;
 }
@@ -257,7 +271,7 @@ absl::Status CheckPartFile(const PartFileView& file) {
 void AppendPartFileHeaders(const PartFileView& file, Disposition disposition,
                            std::string_view content_id, std::string* out) {
   const std::string_view type = TypeOf(file);
-  out->append("Content-Type: ").append(type);
+  AppendContentType(type, out);
   // RFC 2046 §4.1.2: without one, text is US-ASCII.
   const bool has_charset = type.find("charset") != type.npos;
   if (StartsWithLetters(type, "text/") && !has_charset && !IsAscii(file.bytes) &&

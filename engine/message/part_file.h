@@ -40,7 +40,8 @@ absl::Status CheckPartFile(const PartFileView& file);
 enum class Disposition : uint8_t { kInline, kAttachment };
 
 // Content-Type, -Transfer-Encoding (base64), -ID unless that is empty ("<1.logo.png@example.org>"),
-// and -Disposition, each with its CRLF; no line over 78. REQUIRES: CheckPartFile said OK.
+// and -Disposition, each with its CRLF; no line over 76
+// but for a type that is longer itself. REQUIRES: CheckPartFile said OK.
 void AppendPartFileHeaders(const PartFileView& file, Disposition disposition,
                            std::string_view content_id, std::string* out);
 

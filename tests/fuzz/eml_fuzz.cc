@@ -1,5 +1,5 @@
-// Finished messages as templates: whatever the bytes are, they become a spec within its bounds or an
-// error, and a spec either compiles and composes or says why not.
+// Finished messages as templates: whatever the bytes are, they become a spec within its bounds or
+// an error, and a spec either compiles and composes or says why not.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>

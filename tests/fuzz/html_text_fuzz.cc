@@ -1,5 +1,5 @@
-// HTML to text: any bytes, in bounded time and space; and a template that compiles as HTML still does
-// as text when no section begins or ends in an attribute that text does without.
+// HTML to text: any bytes, in bounded time and space; and a template that compiles as HTML still
+// does as text when no section begins or ends in an attribute that text does without.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -26,7 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(text.size() <= size * 16 + 64);
   if (IsUtf8(html)) Require(IsUtf8(text));
   const bool tags = html.find("{{") != html.npos;
-  if (!tags) Require(Template::Compile("t", text, {.strict = false}).ok() || !IsUtf8(html) ||
-                     html.find('\0') != html.npos);
+  if (!tags)
+    Require(Template::Compile("t", text, {.strict = false}).ok() || !IsUtf8(html) ||
+            html.find('\0') != html.npos);
   return 0;
 }

@@ -1,22 +1,26 @@
 """DnsServer: a name server on a loopback port, UDP and TCP, with a zone from a dict.
 
     with DnsServer({
-        "example.test": {"MX": [(10, "mx.example.test")], "TXT": ["v=spf1 ip4:127.0.0.1 -all"]},
-        "mx.example.test": {"A": ["127.0.0.1"], "AAAA": ["::1"]},
-        "s1._domainkey.example.test": {"TXT": ["v=DKIM1; p=..."]},   # over 255 bytes: cut by itself
-        "s2._domainkey.example.test": {"TXT": [["v=DKIM1; ", "p="]]},  # strings as they are to be
-        "s3._domainkey.example.test": {"CNAME": ["s1._domainkey.example.test"]},
-        reverse_name("192.0.2.1"): {"PTR": ["mx.example.test"]},
-        "broken.test": SERVFAIL,   # also REFUSED, SILENT
+        "sender.example": {"MX": [(10, "mx.sender.example")], "TXT": ["v=spf1 ip4:127.0.0.1 -all"]},
+        "mx.sender.example": {"A": ["127.0.0.1"], "AAAA": ["::1"]},
+        "s1._domainkey.sender.example": {"TXT": ["v=DKIM1; p=..."]},   # over 255 bytes: cut by itself
+        "s2._domainkey.sender.example": {"TXT": [["v=DKIM1; ", "p="]]},  # strings as they are to be
+        "s3._domainkey.sender.example": {"CNAME": ["s1._domainkey.sender.example"]},
+        reverse_name("198.18.0.1"): {"PTR": ["mx.sender.example"]},
+        "broken.example": SERVFAIL,   # also REFUSED, SILENT
     }) as dns:
         volley(..., "--dns-server", dns.address)     # "127.0.0.1@PORT"
-        dns.zone["example.test"]["TXT"] = [...]       # may change at any time
+        dns.zone["sender.example"]["TXT"] = [...]      # may change at any time
         dns.questions                                 # [(name, type)], in the order they came
 
 A name that is not there is NXDOMAIN, unless there are names below it; one that is there without the
 type asked for is an empty answer. A CNAME is followed within the zone. Names are compared without
 regard to case and to a dot at the end. What does not fit a UDP answer is cut off with TC, so that the
 client comes again by TCP. Records live for `ttl` seconds (default 0: nothing is cached).
+
+libunbound answers some names by itself and never asks for them: all of test., invalid., localhost., and
+the reverse names of private, loopback and documentation addresses (RFC 6303). Use example., and 198.18/15
+(benchmarks, RFC 2544), in zones.
 """
 
 import contextlib

@@ -531,11 +531,18 @@ void AddCheck(CLI::App* dkim, int* exit_code) {
 
 void AddKeysCommand(CLI::App& app, int* exit_code) {
   CLI::App* keys = app.add_subcommand("keys", "Make keys, and check what is published of them.");
-  keys->require_subcommand(1);
-  CLI::App* dkim = keys->add_subcommand("dkim", "DKIM signing keys.");
-  dkim->require_subcommand(1);
-  dkim->footer("volley keys dkim new --help and volley keys dkim check --help have examples.");
   keys->footer("Example: volley keys dkim new example.com");
+  CLI::App* dkim = keys->add_subcommand("dkim", "DKIM signing keys.");
+  dkim->footer("volley keys dkim new --help and volley keys dkim check --help have examples.");
+  for (CLI::App* group : {keys, dkim}) {
+    // Not require_subcommand(1): of a misspelt one it says only that there is none.
+    group->require_subcommand(0, 1);
+    group->callback([group, exit_code] {
+      if (!group->get_subcommands().empty()) return;
+      fmt::print(stderr, "{}", group->help());
+      *exit_code = 2;
+    });
+  }
   AddNew(dkim, exit_code);
   AddCheck(dkim, exit_code);
 }

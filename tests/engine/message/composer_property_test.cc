@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/message/composer.h"
+#include "engine/message/utf8.h"
 #include "tests/engine/message/decode.h"
 #include "tests/engine/message/message_spec.h"
 #include "tests/engine/message/text_sink.h"
@@ -173,6 +174,16 @@ TEST(ComposerProperty, NeverLetsARowWriteAHeader) {
   EXPECT_GT(composed_count, 1000u);
 }
 
+std::string Hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    out.push_back(kDigits[static_cast<unsigned char>(c) >> 4]);
+    out.push_back(kDigits[static_cast<unsigned char>(c) & 15]);
+  }
+  return out;
+}
+
 constexpr char kPythonReader[] = R"(
 import email, email.policy, json, sys, pathlib
 from email.header import decode_header, make_header
@@ -199,6 +210,10 @@ for path in sorted(folder.glob('*.eml')):
     else:
         same('name', to[0].display_name, want['name'])
     leaves = [part for part in message.walk() if not part.is_multipart()]
+    files = [part for part in leaves if part.get_filename() is not None]
+    leaves = [part for part in leaves if part.get_filename() is None]
+    same('files', [[part.get_filename(), part.get_payload(decode=True).hex()] for part in files],
+         want['files'])
     same('leaves', [part.get_content_type() for part in leaves], want['types'])
     for part, text in zip(leaves, want['texts']):
         got = part.get_payload(decode=True).decode('utf-8')
@@ -231,12 +246,28 @@ TEST(ComposerProperty, IsReadByPythonAsItWasMeant) {
     spec.to_name = {"to", "{{first_name}}"};
     spec.text = {"t.txt", RandomBody(&random)};
     spec.html = {"t.html", RandomBody(&random)};
-    const nlohmann::json expected = {
+    nlohmann::json expected = {
         {"subject", "For " + words + ", today"},
         {"address", row.address},
         {"name", words},
         {"types", {"text/plain", "text/html"}},
-        {"texts", {Rendered(spec.text->text, row, false), Rendered(spec.html->text, row, true)}}};
+        {"texts", {Rendered(spec.text->text, row, false), Rendered(spec.html->text, row, true)}},
+        {"files", nlohmann::json::array()}};
+    if (i % 3 == 1) {
+      spec.html->text += "<img src=\"cid:logo.png\">";
+      spec.inline_parts = {{"logo.png", "", "\x89PNG\r\n"}};
+      expected["texts"][1] = Rendered(spec.html->text, row, true);
+      const std::string text = expected["texts"][1];
+      expected["texts"][1] =
+          text.substr(0, text.rfind("cid:")) + "cid:1.logopng.key@example.org\">";
+      expected["files"].push_back({"logo.png", Hex("\x89PNG\r\n")});
+    }
+    if (i % 3 != 0) {
+      const std::string name = words + std::string(random.Below(40), 'n') + ".bin";
+      const std::string bytes = random.Text(kText, 300);
+      spec.attachments = {{name.substr(0, ValidUtf8Prefix(name.substr(0, 250))), "", bytes}};
+      expected["files"].push_back({spec.attachments[0].name, Hex(bytes)});
+    }
     std::ofstream(folder / (std::to_string(i) + ".eml"), std::ios::binary) << ComposeOne(spec, row);
     std::ofstream(folder / (std::to_string(i) + ".json")) << expected.dump();
   }

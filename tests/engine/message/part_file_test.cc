@@ -48,6 +48,13 @@ TEST(PartFile, NamesTheCharsetOfTextThatIsUtf8) {
                   .starts_with("Content-Type: text/csv; charset=koi8-r;\r\n"));
 }
 
+TEST(PartFile, FoldsATypeWithManyParameters) {
+  EXPECT_TRUE(
+      Headers("a.ics", "text/calendar; method=REQUEST; charset=\"a;b\";component=vevent-and-so-on")
+          .starts_with("Content-Type: text/calendar;\r\n method=REQUEST;\r\n "
+                       "charset=\"a;b\";\r\n component=vevent-and-so-on;\r\n name="));
+}
+
 // RFC 2231 §3, §4
 TEST(PartFile, WritesNamesBeyondShortAscii) {
   EXPECT_NE(Headers("caf\xC3\xA9 1.pdf").find(";\r\n filename*=utf-8''caf%C3%A9%201.pdf\r\n"),
@@ -63,7 +70,7 @@ TEST(PartFile, WritesNamesBeyondShortAscii) {
   for (const std::string& all : {headers, Headers(longest), Headers(std::string(255, '"'))}) {
     for (size_t at = 0; at < all.size();) {
       const size_t end = all.find("\r\n", at);
-      EXPECT_LE(end - at, 78u) << all;
+      EXPECT_LE(end - at, 76u) << all;
       at = end + 2;
     }
   }
