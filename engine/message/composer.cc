@@ -16,7 +16,8 @@ absl::Status Bad(const std::string& text) { return absl::InvalidArgumentError(te
 // Collects a header value as plain text; folding and encoded words come when it is whole.
 class HeaderSink final : public TemplateSink {
  public:
-  HeaderSink(const Template& value, std::string* out) : value_(value), out_(out) {}
+  HeaderSink(const Template& value, FieldSyntax syntax, std::string* out)
+      : value_(value), structured_(syntax == FieldSyntax::kStructured), out_(out) {}
 
   void Literal(uint32_t index) override { out_->append(value_.literals[index]); }
   std::string_view Value(std::string_view bytes, bool /*escape*/) override {
@@ -25,6 +26,10 @@ class HeaderSink final : public TemplateSink {
       if (!IsUtf8(bytes)) return "is not valid UTF-8";
       return "has a line break or control character, which a header cannot hold";
     }
+    if (structured_ && LeavesItsPlace(bytes)) {
+      return "has \"<\", \">\" or white space, with which it would be more than the one address it "
+             "stands for";
+    }
     if (out_->size() + bytes.size() > kMaxHeaderValueBytes) return "makes the header too long";
     out_->append(bytes);
     return {};
@@ -32,7 +37,17 @@ class HeaderSink final : public TemplateSink {
   uint64_t bytes() const override { return out_->size(); }
 
  private:
+  // In "<https://example.org/{{id}}>" (RFC 2369 §2, RFC 5322 §3.4) a row must not end the address
+  // and begin another one. What is the whole field is the list's own to fill.
+  bool LeavesItsPlace(std::string_view bytes) const {
+    if (value_.literals.empty()) return false;
+    const size_t bracket = out_->find_last_of("<>");
+    const bool inside = bracket != std::string::npos && (*out_)[bracket] == '<';
+    return bytes.find_first_of(inside ? "<> \t" : "<>") != std::string_view::npos;
+  }
+
   const Template& value_;
+  const bool structured_;
   std::string* out_;
 };
 
@@ -69,7 +84,8 @@ class Composer {
   absl::Status To(const std::optional<Template>& name) {
     buffers_->value.clear();
     if (name.has_value()) {
-      if (absl::Status status = RenderValue(*name); !status.ok()) return status;
+      absl::Status status = RenderValue(*name, FieldSyntax::kUnstructured);
+      if (!status.ok()) return status;
     }
     buffers_->field.clear();
     return AddField(
@@ -78,7 +94,8 @@ class Composer {
 
   absl::Status Field(const VariableField& field) {
     buffers_->value.clear();
-    if (absl::Status status = RenderValue(field.value); !status.ok()) return status;
+    absl::Status status = RenderValue(field.value, field.syntax);
+    if (!status.ok()) return status;
     buffers_->field.clear();
     return AddField(field.name,
                     AppendField(field.name, buffers_->value, field.syntax, &buffers_->field));
@@ -125,8 +142,8 @@ class Composer {
     return status;
   }
 
-  absl::Status RenderValue(const Template& value) {
-    HeaderSink sink(value, &buffers_->value);
+  absl::Status RenderValue(const Template& value, FieldSyntax syntax) {
+    HeaderSink sink(value, syntax, &buffers_->value);
     return RenderTemplate(value, Row(), &buffers_->render, &sink);
   }
 

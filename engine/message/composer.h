@@ -139,7 +139,8 @@ class MessageTemplate {
   // Every copy has the same body() bytes, so whoever signs need hash them only once.
   bool body_is_shared() const;
 
-  // InvalidArgument: CR, LF or another control character but tab in a value merged into a header; a
+  // InvalidArgument: CR, LF or another control character but tab in a value merged into a header;
+  // "<" or ">" in one merged into a part of a structured header, as between "<" and ">"; a
   // NUL in one merged into a body (other controls are encoded, line ends become CRLF); invalid
   // UTF-8; an empty value without a default; JSON that is none; an address that is not canonical;
   // a recipient's file that may not be, or that makes the message larger than message_bytes_max.

@@ -160,8 +160,8 @@ bool Renderer::Variable(const TemplateOp& op) {
   }
   const std::string_view refused = sink_->Value(value.bytes, op.escape);
   if (refused.empty()) return true;
-  return Fail(op,
-              fmt::format("column {} is {}: it {}", Quoted(name), Quoted(value.bytes), refused));
+  return Fail(op, fmt::format("{} {} is {}: it {}", value.column ? "column" : "value", Quoted(name),
+                              Quoted(value.bytes), refused));
 }
 
 bool Renderer::Section(const Ops& ops, size_t i) {

@@ -205,12 +205,23 @@ void CheckReadable(const CampaignFacts& facts, Report* report) {
                 "look at the message with volley preview");
 }
 
+// Rows that make no message are left out of a campaign and do not stop it, so this is no error; but
+// nothing was looked at, and to be silent would be to say that all is well.
+void FoundNoSample(const CampaignFacts& facts, Report* report) {
+  if (facts.sample_failure.empty()) {
+    return report->Skip(Check::kMessageMalformed, "there is no sample to look at");
+  }
+  report->Found(Check::kMessageMalformed, Severity::kWarning,
+                fmt::format("none of the copies looked at can be made; {}", facts.sample_failure),
+                "volley send --dry-run says of how many recipients this is true");
+}
+
 }  // namespace
 
 void CheckMessage(const CampaignFacts& facts, const Situation& situation, Report* report) {
   CheckContent(facts, report);
   if (facts.samples.empty() && facts.sample_errors.empty()) {
-    report->Skip(Check::kMessageMalformed, "there is no sample to look at");
+    FoundNoSample(facts, report);
   } else {
     CheckReadable(facts, report);
   }

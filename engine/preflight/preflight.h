@@ -40,6 +40,7 @@ struct CampaignFacts {
   std::vector<SampleFacts> samples;
   std::vector<std::string> sample_recipients;  // one for each sample, or none
   std::vector<std::string> sample_errors;      // of samples that could not be read
+  std::string sample_failure;                  // a row of which no copy could be made, and why
   // Both empty: sent directly.
   std::vector<std::string> relay_names;  // host names, or addresses where they have none
   std::vector<RelayAddress> relay_addresses;

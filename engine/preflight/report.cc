@@ -185,6 +185,12 @@ std::string_view CheckId(Check check) { return TextOf(check).id; }
 std::string_view CheckWhy(Check check) { return TextOf(check).why; }
 std::string_view CheckSource(Check check) { return TextOf(check).source; }
 
+std::vector<std::string> CheckIds() {
+  std::vector<std::string> ids;
+  for (const CheckText& text : kTexts) ids.emplace_back(text.id);
+  return ids;
+}
+
 std::string_view SeverityName(Severity severity) {
   switch (severity) {
     case Severity::kNote:

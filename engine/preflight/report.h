@@ -70,6 +70,7 @@ inline constexpr size_t kCheckCount = static_cast<size_t>(Check::kDnsUnreachable
 std::string_view CheckId(Check check);      // "spf-missing": stable
 std::string_view CheckWhy(Check check);     // why a provider cares
 std::string_view CheckSource(Check check);  // the page or RFC that says so
+std::vector<std::string> CheckIds();        // of all checks
 
 enum class Severity : uint8_t { kNote, kWarning, kError };
 std::string_view SeverityName(Severity severity);

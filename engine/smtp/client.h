@@ -133,6 +133,9 @@ class ClientObserver {
  public:
   virtual ~ClientObserver() = default;
   virtual void OnVerdict(const Verdict& verdict) = 0;
+  // The content of `tag` goes out with the next TakeOutput(): from now on it may arrive, whether or
+  // not its reply is ever read.
+  virtual void OnContentBegins(uint64_t tag) { (void)tag; }
   // Every recipient of `tag` has its verdict and the client will not touch its content again.
   virtual void OnTransactionEnd(uint64_t tag) = 0;
   // A reply to the greeting, EHLO, STARTTLS or AUTH, before it is acted on: for whoever shows how a

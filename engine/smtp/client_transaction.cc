@@ -337,6 +337,7 @@ void Client::Impl::QueueContent(OpenTransaction* open) {
   // RFC 2033 §4.2: one reply for each recipient that was accepted.
   open->content_due = lmtp() ? open->accepted : 1;
   output_.AppendContent(open->content, !chunking_ && !open->dot_free);
+  observer_->OnContentBegins(open->tag);
   const uint64_t mark = output_.content_mark();
   if (!chunking_) output_.text()->append(kDot);
   open->terminator = output_.text_end();

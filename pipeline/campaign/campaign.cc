@@ -104,9 +104,13 @@ absl::Status Campaign::PrepareTokens() {
   recipe_.token_keys = *std::move(keys);
   recipe_.bounce_mailbox = definition_.bounces;
   if (!definition_.bounces.empty()) {
-    auto paths = engine::compliance::BouncePathMaker::Make(*recipe_.token_keys,
-                                                           definition_.bounces, id_);
-    if (!paths.ok()) return paths.status();
+    auto paths =
+        engine::compliance::BouncePathMaker::Make(*recipe_.token_keys, definition_.bounces, id_);
+    if (!paths.ok()) {
+      return absl::InvalidArgumentError(fmt::format("bounces {}: {}",
+                                                    engine::message::Quoted(definition_.bounces),
+                                                    std::string(paths.status().message())));
+    }
   }
   if (u.url.empty()) return absl::OkStatus();
   auto url = engine::compliance::UnsubscribeUrl::Parse(u.url);
@@ -131,6 +135,20 @@ absl::Status Campaign::FindFileColumn(std::span<const std::string> columns) {
   return absl::OkStatus();
 }
 
+// Where the message lacks nothing but {{unsubscribe_url}} or the token, the columns of the list are
+// no help.
+absl::Status Campaign::WithUnsubscribeHint(const absl::Status& status,
+                                           std::vector<std::string> columns) const {
+  if (recipe_.token_keys != nullptr) return status;
+  columns.emplace_back(kUnsubscribeUrlColumn);
+  columns.emplace_back(kUnsubscribeTokenColumn);
+  if (!engine::message::MessageTemplate::Compile(spec_, columns).ok()) return status;
+  return absl::InvalidArgumentError(
+      fmt::format("{}; volley makes {{{{{}}}}} when the campaign has a url in [unsubscribe] "
+                  "(--unsubscribe-url)",
+                  std::string(status.message()), kUnsubscribeUrlColumn));
+}
+
 absl::Status Campaign::CompileMessage(std::span<const std::string> columns) {
   std::vector<std::string> all(columns.begin(), columns.end());
   if (recipe_.token_keys != nullptr) {
@@ -146,7 +164,7 @@ absl::Status Campaign::CompileMessage(std::span<const std::string> columns) {
   }
   if (absl::Status s = FindFileColumn(columns); !s.ok()) return s;
   auto compiled = engine::message::MessageTemplate::Compile(spec_, all);
-  if (!compiled.ok()) return compiled.status();
+  if (!compiled.ok()) return WithUnsubscribeHint(compiled.status(), std::move(all));
   recipe_.message.emplace(*std::move(compiled));
   recipe_.date = spec_.date;
   return absl::OkStatus();
@@ -165,7 +183,7 @@ absl::Status Campaign::MakeFolder(const PrepareOptions& options) {
   std::error_code ec;
   if (!options.scratch && !replace_ && fs::exists(final_dir_, ec)) {
     return absl::AlreadyExistsError(fmt::format(
-        "campaign \"{}\" was sent before ({}). To send something new give it another name; "
+        "campaign \"{}\" has been begun ({}). To send something new give it another name; "
         "--restart forgets the old one and mails everybody again",
         definition_.name, final_dir_));
   }
@@ -221,6 +239,7 @@ absl::Status Campaign::NobodyToMail() const {
   if (import_.rows == 0) return absl::InvalidArgumentError(message + "the list has no rows");
   message += fmt::format("all {} rows were rejected", import_.rows);
   for (const std::string& sample : import_.rejected_samples) message += "\n  line " + sample;
+  for (const std::string& note : import_.notes) message += "\n" + note;
   return absl::InvalidArgumentError(message);
 }
 
@@ -236,6 +255,8 @@ absl::Status Campaign::KeepCopies() {
   absolute(&kept.attachments.folder);
   for (DkimDefinition& d : kept.dkim) absolute(&d.key_path);
   if (absl::Status s = material_.KeepIn(dir_, &kept); !s.ok()) return s;
+  facts_.rejected = import_.rejected;
+  facts_.duplicates = import_.duplicates;
   return WriteSmallFile(dir_ + "/campaign.toml", FormatCampaignFile(kept, facts_));
 }
 
@@ -288,8 +309,25 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Open(const std::string& stat
   auto file = RecipientFile::Open(c->dir_ + "/recipients.bin");
   if (!file.ok()) return file.status();
   c->recipients_ = *std::move(file);
+  c->import_.imported = c->recipients_->count();
+  c->import_.rejected = c->facts_.rejected;
+  c->import_.duplicates = c->facts_.duplicates;
   if (absl::Status s = c->CompileMessage(c->recipients_->columns()); !s.ok()) return s;
   return c;
+}
+
+absl::Status Campaign::CheckSame(const CampaignDefinition& asked) const {
+  auto material = Material::Read(asked);
+  if (!material.ok()) return material.status();
+  auto spec = MakeMessageSpec(asked, *material, facts_);
+  if (!spec.ok()) return spec.status();
+  const std::vector<std::string> others = Differences(*spec, spec_);
+  if (others.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "campaign \"{}\" was begun with another {}, and all of its recipients get the same. --resume "
+      "goes on with what it was begun with; --restart forgets it and mails everybody again; for "
+      "something new give another --name",
+      definition_.name, fmt::join(others, ", ")));
 }
 
 Campaign::~Campaign() {
@@ -306,6 +344,7 @@ Campaign::~Campaign() {
 }
 
 absl::Status Campaign::Commit() {
+  if (committed_) return absl::OkStatus();
   std::error_code ec;
   if (replace_) fs::remove_all(final_dir_, ec);
   if (rename(dir_.c_str(), final_dir_.c_str()) != 0) {

@@ -4,7 +4,8 @@
 //
 // A new campaign is prepared in a folder of its own beside its final place and moves there by
 // Commit(), just before the first message; when anything fails earlier, nothing is left behind. A
-// name that is taken is refused, so that a second `send` cannot mail everybody again by accident.
+// name that is taken is refused by Prepare(): that campaign is gone on with by Open(), so that a
+// second `send` cannot mail everybody again by accident.
 //
 // Threading: immutable after Prepare/Open but for Commit and Discard (one thread); any thread may
 // make copies by the recipe, each with its own CopyMaker.
@@ -47,11 +48,14 @@ class Campaign {
   // A committed campaign, as it was when it began. NotFound: there is none.
   static absl::StatusOr<std::unique_ptr<Campaign>> Open(const std::string& state_dir,
                                                         std::string_view id);
+  // FailedPrecondition: `asked` is another message than this campaign was begun with; says where.
+  absl::Status CheckSame(const CampaignDefinition& asked) const;
   ~Campaign();  // an uncommitted campaign's folder is removed
   Campaign(const Campaign&) = delete;
   Campaign& operator=(const Campaign&) = delete;
 
-  // Moves the folder to its place, for good. AlreadyExists: another process was faster.
+  // Moves the folder to its place, for good; nothing for one that is there. AlreadyExists: another
+  // process was faster.
   absl::Status Commit();
 
   const std::string& id() const { return id_; }
@@ -59,7 +63,8 @@ class Campaign {
   const CampaignDefinition& definition() const { return definition_; }
   const FrozenFacts& facts() const { return facts_; }
   CampaignKind kind() const;
-  const ImportResult& import() const { return import_; }  // empty for an opened one
+  // Of an opened one only what was left out.
+  const ImportResult& import() const { return import_; }
   const RecipientFile& recipients() const { return *recipients_; }
   const CopyRecipe& recipe() const { return recipe_; }
   const engine::message::MessageTemplate& message() const { return *recipe_.message; }
@@ -73,6 +78,8 @@ class Campaign {
   absl::Status PrepareSigning();
   absl::Status PrepareTokens();
   absl::Status CompileMessage(std::span<const std::string> columns);
+  absl::Status WithUnsubscribeHint(const absl::Status& status,
+                                   std::vector<std::string> columns) const;
   absl::Status FindFileColumn(std::span<const std::string> columns);
   absl::StatusOr<std::vector<ImportOptions::Required>> RequiredColumns(
       std::span<const std::string> columns);

@@ -13,6 +13,10 @@
 #include <sstream>
 
 #include "engine/base/nearest_name.h"
+#include "engine/compliance/list_headers.h"
+#include "engine/compliance/unsubscribe_url.h"
+#include "engine/dkim/signer.h"
+#include "engine/message/utf8.h"
 #include "pipeline/campaign/relay_table.h"
 #include "pipeline/campaign/toml_reader.h"
 
@@ -54,7 +58,37 @@ struct TextKey {
   std::string_view table, name;
   std::string* target;
   bool is_path = false;
+  absl::Status (*check)(const std::string& value) = nullptr;  // where only the file has the line
 };
+
+absl::Status CheckUrl(const std::string& value) {
+  return engine::compliance::UnsubscribeUrl::Parse(value).status();
+}
+
+absl::Status CheckMailto(const std::string& value) {
+  engine::compliance::ListHeaderOptions options;
+  options.mailto = value;
+  return engine::compliance::MakeListHeaders(options).status();
+}
+
+absl::Status CheckListId(const std::string& value) {
+  return engine::compliance::ParseListId(value).status();
+}
+
+absl::Status CheckFeedbackId(const std::string& value) {
+  return engine::compliance::CheckFeedbackId(value);
+}
+
+Setter Checked(const Place& place, const TextKey& key) {
+  return [&place, key](const toml::node& node) -> absl::Status {
+    if (absl::Status s = String(place, std::string(key.name), key.target)(node); !s.ok()) return s;
+    const std::string& value = *key.target;
+    const absl::Status status = value.empty() ? absl::OkStatus() : key.check(value);
+    if (status.ok()) return status;
+    return place.At(
+        node, fmt::format("{}: {}", engine::message::Quoted(value), std::string(status.message())));
+  };
+}
 
 std::vector<TextKey> TextKeys(CampaignDefinition* d) {
   return {{"campaign", "name", &d->name},
@@ -69,14 +103,14 @@ std::vector<TextKey> TextKeys(CampaignDefinition* d) {
           {"campaign", "partials", &d->partials_folder, true},
           {"campaign", "postal_address", &d->postal_address},
           {"campaign", "bounces", &d->bounces},
-          {"campaign", "feedback_id", &d->feedback_id},
+          {"campaign", "feedback_id", &d->feedback_id, false, CheckFeedbackId},
           {"campaign", "recipients", &d->recipients_path, true},
           {"campaign", "address_column", &d->address_column},
           {"campaign", "kind", &d->kind},
-          {"unsubscribe", "url", &d->unsubscribe.url},
-          {"unsubscribe", "mailto", &d->unsubscribe.mailto},
+          {"unsubscribe", "url", &d->unsubscribe.url, false, CheckUrl},
+          {"unsubscribe", "mailto", &d->unsubscribe.mailto, false, CheckMailto},
           {"unsubscribe", "key", &d->unsubscribe.key_path, true},
-          {"unsubscribe", "list_id", &d->unsubscribe.list_id},
+          {"unsubscribe", "list_id", &d->unsubscribe.list_id, false, CheckListId},
           {"attachments", "column", &d->attachments.column},
           {"attachments", "folder", &d->attachments.folder, true}};
 }
@@ -114,9 +148,10 @@ std::vector<TableSpec> Tables(const Place& place, CampaignDefinition* d) {
     for (const TextKey& key : TextKeys(d)) {
       if (key.table != title) continue;
       const std::string name(key.name);
-      table.keys.push_back({name, name == "kind" ? Kind(place, key.target)
-                                  : key.is_path  ? Path(place, name, key.target)
-                                                 : String(place, name, key.target)});
+      table.keys.push_back({name, name == "kind"         ? Kind(place, key.target)
+                                  : key.check != nullptr ? Checked(place, key)
+                                  : key.is_path          ? Path(place, name, key.target)
+                                                         : String(place, name, key.target)});
     }
     for (KeySpec& key : OtherKeys(place, title, d)) table.keys.push_back(std::move(key));
     tables.push_back(std::move(table));
@@ -133,10 +168,14 @@ absl::Status ReadDkim(const Place& place, const toml::node& node,
                             {"selector", String(place, "selector", &d.selector)},
                             {"key", Path(place, "key", &d.key_path)}};
     if (absl::Status s = ReadTable(place, *element.as_table(), "dkim", keys); !s.ok()) return s;
-    if (!d.domain.empty() && !d.selector.empty() && !d.key_path.empty()) return absl::OkStatus();
-    return place.At(element,
-                    "[[dkim]] needs domain, selector and key (a PEM file): volley keys dkim new "
-                    "makes them");
+    if (d.domain.empty() || d.selector.empty() || d.key_path.empty()) {
+      return place.At(element,
+                      "[[dkim]] needs domain, selector and key (a PEM file): volley keys dkim new "
+                      "makes them");
+    }
+    const auto record = engine::dkim::RecordName(d.domain, d.selector);
+    return record.ok() ? absl::OkStatus()
+                       : place.At(element, "[[dkim]] " + std::string(record.status().message()));
   };
   const toml::array* many = node.as_array();
   if (many == nullptr) return read(node);
@@ -147,11 +186,13 @@ absl::Status ReadDkim(const Place& place, const toml::node& node,
 }
 
 TableSpec FrozenTable(const Place& place, FrozenFacts* facts) {
-  const Setter seed = [&place, facts](const toml::node& node) -> absl::Status {
-    const auto value = node.value_exact<int64_t>();
-    if (!value) return place.At(node, "\"boundary_seed\" must be a whole number");
-    facts->boundary_seed = static_cast<uint64_t>(*value);
-    return absl::OkStatus();
+  const auto number = [&place](const char* key, uint64_t* to) -> KeySpec {
+    return {key, [&place, key, to](const toml::node& node) -> absl::Status {
+              const auto value = node.value_exact<int64_t>();
+              if (!value) return place.At(node, fmt::format("\"{}\" must be a whole number", key));
+              *to = static_cast<uint64_t>(*value);
+              return absl::OkStatus();
+            }};
   };
   const Setter version = [&place](const toml::node& node) -> absl::Status {
     if (node.value_exact<int64_t>() == 1) return absl::OkStatus();
@@ -161,7 +202,9 @@ TableSpec FrozenTable(const Place& place, FrozenFacts* facts) {
           {{"version", version},
            {"key", String(place, "key", &facts->key)},
            {"date", String(place, "date", &facts->date_rfc3339)},
-           {"boundary_seed", seed}}};
+           number("boundary_seed", &facts->boundary_seed),
+           number("rejected", &facts->rejected),
+           number("duplicates", &facts->duplicates)}};
 }
 
 // toml++ reports parse errors by exception; it ends here.
@@ -229,7 +272,9 @@ toml::table FrozenTableOf(const FrozenFacts& facts) {
   return toml::table{{"version", 1},
                      {"key", facts.key},
                      {"date", facts.date_rfc3339},
-                     {"boundary_seed", static_cast<int64_t>(facts.boundary_seed)}};
+                     {"boundary_seed", static_cast<int64_t>(facts.boundary_seed)},
+                     {"rejected", static_cast<int64_t>(facts.rejected)},
+                     {"duplicates", static_cast<int64_t>(facts.duplicates)}};
 }
 
 void PutCount(toml::table* table, std::string_view key, std::optional<uint32_t> value) {

@@ -36,6 +36,12 @@ absl::Status ReadFiles(const std::vector<std::string>& paths, std::string_view w
       return absl::InvalidArgumentError(
           fmt::format("{} {}: there are two of the name \"{}\"", what, path, name));
     }
+    std::error_code ec;
+    if (const uint64_t size = fs::file_size(path, ec); !ec && size > bytes_max) {
+      return absl::InvalidArgumentError(fmt::format(
+          "{} {}: has {} bytes; a message may have {} (message_mb_max in [attachments])", what,
+          path, size, bytes_max));
+    }
     auto bytes = ReadSmallFile(path, what, bytes_max);
     if (!bytes.ok()) return bytes.status();
     files->push_back({name, "", *std::move(bytes)});

@@ -149,6 +149,40 @@ absl::StatusOr<std::string> ListName(const CampaignDefinition& d, const std::str
 }
 
 // Consent and a way out come first. The URL is volley's own, or one with the user's own variables.
+std::vector<std::string> Differences(const MessageSpec& one, const MessageSpec& other) {
+  using engine::message::PartFile;
+  using engine::message::TemplateSource;
+  const auto same_text = [](const TemplateSource& a, const TemplateSource& b) {
+    return a.text == b.text;
+  };
+  const auto same = [&](const std::optional<TemplateSource>& a,
+                        const std::optional<TemplateSource>& b) {
+    return a.has_value() == b.has_value() && (!a || same_text(*a, *b));
+  };
+  const auto same_files = [](const std::vector<PartFile>& a, const std::vector<PartFile>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+      return x.name == y.name && x.bytes == y.bytes;
+    });
+  };
+  const bool same_headers =
+      std::equal(one.headers.begin(), one.headers.end(), other.headers.begin(), other.headers.end(),
+                 [&](const auto& a, const auto& b) {
+                   return a.first == b.first && same_text(a.second, b.second);
+                 });
+  std::vector<std::string> out;
+  if (one.from != other.from) out.emplace_back("from");
+  if (one.reply_to != other.reply_to) out.emplace_back("reply_to");
+  if (!same_text(one.subject, other.subject)) out.emplace_back("subject");
+  if (!same(one.to_name, other.to_name)) out.emplace_back("to_name");
+  if (!same(one.text, other.text)) out.emplace_back("text");
+  if (!same(one.html, other.html)) out.emplace_back("html");
+  if (!same(one.amp, other.amp)) out.emplace_back("amp");
+  if (!same_headers) out.emplace_back("headers");
+  if (!same_files(one.attachments, other.attachments)) out.emplace_back("attachments");
+  if (!same_files(one.inline_parts, other.inline_parts)) out.emplace_back("inline files");
+  return out;
+}
+
 absl::Status CheckOneClick(const MessageSpec& spec) {
   bool url = false, post = false;
   for (const auto& [name, value] : spec.headers) {

@@ -6,6 +6,7 @@
 #define VOLLEY_PIPELINE_CAMPAIGN_MESSAGE_SPEC_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,6 +19,10 @@ namespace volley::pipeline {
 absl::StatusOr<engine::message::MessageSpec> MakeMessageSpec(const CampaignDefinition& definition,
                                                              const Material& material,
                                                              const FrozenFacts& facts);
+
+// What is not the same in both, in the words of a campaign file ("subject", "text", ...).
+std::vector<std::string> Differences(const engine::message::MessageSpec& one,
+                                     const engine::message::MessageSpec& other);
 
 // FailedPrecondition: the message has no one-click unsubscribing (RFC 8058), which bulk mail needs.
 absl::Status CheckOneClick(const engine::message::MessageSpec& spec);

@@ -53,7 +53,7 @@ Diagnosis Check::DiagnoseConnecting() {
 
 Diagnosis Check::DiagnoseConversation() {
   Conversation* c = conversation_;
-  SessionEnd end = c->End();
+  ConversationEnd end = c->End();
   end.renewal = renewal_;
   const absl::Duration took = c->last_step_took();
   std::string step(c->last_step());

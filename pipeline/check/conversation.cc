@@ -404,8 +404,8 @@ const io::TlsError* Conversation::tls_error() const {
   return error != nullptr && error->failure == io::TlsFailure::kTruncated ? nullptr : error;
 }
 
-SessionEnd Conversation::End() const {
-  SessionEnd end;
+ConversationEnd Conversation::End() const {
+  ConversationEnd end;
   end.reason = own_end_ == CloseReason::kNone ? client_.close_reason() : own_end_;
   end.stage = stage_;
   end.code = client_.close_code();

@@ -84,7 +84,7 @@ class Conversation final : private io::ChannelHandler,
   std::string_view last_step() const { return step_; }
   absl::Duration last_step_took() const { return ended_after_; }
   const ConnectFailure& connect_failure() const { return connect_failure_; }
-  SessionEnd End() const;
+  ConversationEnd End() const;
 
   // --- What to do; REQUIRES: ready(), and what was asked before is over ---
   void Say(std::string line);  // one command, with CRLF

@@ -422,7 +422,7 @@ Fault FaultOf(AuthFailure failure) {
   return Fault::kProtocolError;
 }
 
-Diagnosis DiagnoseAuth(const CheckTarget& target, const SessionEnd& end,
+Diagnosis DiagnoseAuth(const CheckTarget& target, const ConversationEnd& end,
                        std::span<const PortFinding> others) {
   const Fault fault = FaultOf(end.auth);
   std::string what = end.words;
@@ -440,7 +440,7 @@ Diagnosis DiagnoseAuth(const CheckTarget& target, const SessionEnd& end,
   return Make(target, fault, what, WithNote(target, std::move(advice)));
 }
 
-Diagnosis DiagnoseRejected(const CheckTarget& target, const SessionEnd& end) {
+Diagnosis DiagnoseRejected(const CheckTarget& target, const ConversationEnd& end) {
   if (end.code.transient()) {
     return Make(target, Fault::kServiceUnavailable, end.words,
                 "The server takes no mail now: try again later. It may also limit connections from "
@@ -455,7 +455,7 @@ Diagnosis DiagnoseRejected(const CheckTarget& target, const SessionEnd& end) {
               "The server does not like our EHLO name: give this host's full name with --helo.");
 }
 
-Diagnosis DiagnoseSilence(const CheckTarget& target, const SessionEnd& end,
+Diagnosis DiagnoseSilence(const CheckTarget& target, const ConversationEnd& end,
                           const PortFinding& same_port) {
   const bool greeting = end.stage == CommandKind::kGreeting;
   if (greeting && target.tls != TlsPolicy::kImplicit && same_port.answer == PortAnswer::kTls) {
@@ -478,7 +478,7 @@ Diagnosis DiagnoseSilence(const CheckTarget& target, const SessionEnd& end,
                        : "Look at the server's log: it ended the connection without saying why.");
 }
 
-Diagnosis DiagnoseNoStartTls(const CheckTarget& target, const SessionEnd& end,
+Diagnosis DiagnoseNoStartTls(const CheckTarget& target, const ConversationEnd& end,
                              std::span<const PortFinding> others) {
   if (end.code.value() != 0) {
     return Make(target, Fault::kStartTlsRefused, end.words,
@@ -496,7 +496,7 @@ Diagnosis DiagnoseNoStartTls(const CheckTarget& target, const SessionEnd& end,
 
 }  // namespace
 
-Diagnosis DiagnoseEnd(const CheckTarget& target, const SessionEnd& end,
+Diagnosis DiagnoseEnd(const CheckTarget& target, const ConversationEnd& end,
                       const PortFinding& same_port, std::span<const PortFinding> others) {
   if (end.auth != AuthFailure::kNone) return DiagnoseAuth(target, end, others);
   switch (end.reason) {

@@ -140,7 +140,7 @@ Diagnosis DiagnoseTls(const CheckTarget& target, const io::TlsError& error,
                       const PortFinding& same_port);
 
 // How a session ended that should have gone on.
-struct SessionEnd {
+struct ConversationEnd {
   engine::smtp::CloseReason reason = engine::smtp::CloseReason::kNone;
   engine::smtp::CommandKind stage = engine::smtp::CommandKind::kGreeting;  // what was waited for
   engine::smtp::ReplyCode code;
@@ -151,7 +151,7 @@ struct SessionEnd {
 };
 // `same_port`: what it says to a TLS handshake where it said nothing at all. `others`: as above,
 // for what another port may have (TLS, AUTH).
-Diagnosis DiagnoseEnd(const CheckTarget& target, const SessionEnd& end,
+Diagnosis DiagnoseEnd(const CheckTarget& target, const ConversationEnd& end,
                       const PortFinding& same_port, std::span<const PortFinding> others);
 
 // A refused MAIL, RCPT or message.

@@ -71,6 +71,7 @@ absl::Status CopyMaker::RefreshSigner() {
   if (!signer.ok()) return signer.status();
   signer_.emplace(*std::move(signer));
   dkim_version_ = version;
+  kept_.clear();  // the old key's record may leave the DNS before these would be sent
   return absl::OkStatus();
 }
 
@@ -84,32 +85,30 @@ engine::dkim::BodyHash CopyMaker::HashBody(const engine::message::ComposedMessag
 }
 
 absl::Status CopyMaker::Sign(Copy* out) {
+  if (absl::Status s = RefreshSigner(); !s.ok()) return s;
   if (auto kept = kept_.find(out->recipient); kept != kept_.end()) {
     out->signature = std::move(kept->second);
     kept_.erase(kept);
   } else {
-    if (absl::Status s = RefreshSigner(); !s.ok()) return s;
     const bool shared = recipe_->message->body_is_shared();
     if (!shared || !shared_body_) shared_body_ = HashBody(out->message);
     absl::Status s =
         signer_->Sign(out->message.header(), *shared_body_, recipe_->date, &out->signature);
     if (!s.ok()) return s;
   }
+  out->dkim_version = dkim_version_;
   out->message.Prepend(out->signature);
   return absl::OkStatus();
 }
 
 void CopyMaker::Keep(const Copy& copy) {
-  // A file of the recipient's own may be another one the next time.
-  if (copy.signature.empty() || recipe_->file_column || kept_.size() >= kKeptSignaturesMax) return;
+  if (copy.signature.empty() || copy.dkim_version != dkim_version_ || !can_keep()) return;
   kept_.insert_or_assign(copy.recipient, copy.signature);
 }
 
 bool CopyMaker::SignAhead(RecipientRecord* record) {
-  if (!signs() || recipe_->file_column || kept_.size() >= kKeptSignaturesMax ||
-      kept_.contains(record->index)) {
-    return false;
-  }
+  if (!signs() || !RefreshSigner().ok()) return false;
+  if (!can_keep() || kept_.contains(record->index)) return false;
   // What cannot be made is said when its turn comes.
   if (!Make(record, &ahead_).ok()) return false;
   Keep(ahead_);

@@ -66,8 +66,9 @@ struct CopyRecipe {
 struct Copy {
   engine::message::ComposedMessage message;
   std::string reverse_path;
-  uint64_t recipient = 0;  // its index
-  std::string signature;   // complete header fields; empty: not signed
+  uint64_t recipient = 0;     // its index
+  std::string signature;      // complete header fields; empty: not signed
+  uint64_t dkim_version = 0;  // of the keys that it was signed with
 };
 
 class CopyMaker {
@@ -78,9 +79,16 @@ class CopyMaker {
   // Adds the computed columns to the row. Errors: as MessageTemplate::Compose; an attachment that
   // cannot be read; OpenSSL.
   absl::Status Make(RecipientRecord* record, Copy* out);
-  // The copy will be made again: spares signing it twice.
+  // The copy will be made again: spares signing it twice. New keys end what was kept.
   void Keep(const Copy& copy);
-  // True: made a signature ahead of its time. False: nothing to do for this one, or no room.
+  // It will not be made again.
+  void Forget(uint64_t recipient) { kept_.erase(recipient); }
+  // Can a signature be kept? Not of copies that may be others the next time; kKeptSignaturesMax.
+  bool can_keep() const {
+    return signs() && !recipe_->file_column && kept_.size() < kKeptSignaturesMax;
+  }
+  // True: made a signature ahead of its time. False: it is there, cannot be made, or cannot be
+  // kept.
   bool SignAhead(RecipientRecord* record);
   bool signs() const { return recipe_->dkim != nullptr; }
 

@@ -37,6 +37,7 @@ class Descriptor {
   const int fd_;
 };
 
+// False: the file does not have just as many bytes any more.
 bool ReadAll(int fd, std::string* bytes) {
   size_t done = 0;
   while (done < bytes->size()) {
@@ -45,7 +46,8 @@ bool ReadAll(int fd, std::string* bytes) {
     if (n <= 0) return false;
     done += static_cast<size_t>(n);
   }
-  return true;
+  char more;
+  return pread(fd, &more, 1, static_cast<off_t>(done)) == 0;
 }
 
 }  // namespace

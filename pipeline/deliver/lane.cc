@@ -65,19 +65,16 @@ void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
   if (++again.free_retries > kFreeRetriesMax) {
     return Settle(job, Outcome::kDeferred, command, reply);
   }
+  settler_->TakeBack(job);
   source_->GiveBack(again);
 }
 
 void Lane::Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
                   const engine::smtp::ReplyView& reply) {
-  settler_->Settle(job, outcome, command, reply);
+  const bool tried = outcome != Outcome::kSuppressed && outcome != Outcome::kUnrenderable;
+  settler_->Settle(job, {outcome, tried, options_.id, command, reply});
+  if (outcome == Outcome::kDelivered) ++stats_.delivered;
   source_->OnSettled(outcome);
-}
-
-void Lane::Delivered() {
-  settler_->Delivered();
-  ++stats_.delivered;
-  source_->OnSettled(Outcome::kDelivered);
 }
 
 std::unique_ptr<Copy> Lane::TakeCopy() {

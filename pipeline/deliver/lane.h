@@ -33,6 +33,7 @@
 #include "pipeline/deliver/press.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
+#include "pipeline/settle/settler.h"
 
 namespace volley::pipeline {
 
@@ -70,7 +71,8 @@ class LaneEvents {
 };
 
 struct LaneOptions {
-  Relay relay;  // resolved
+  Relay relay;      // resolved
+  uint16_t id = 0;  // in notes of what became of a try
   uint32_t connections_max = 1;
   uint32_t messages_per_connection = 0;  // 0: no limit
   absl::Duration connect_timeout = absl::Seconds(30);
@@ -119,7 +121,7 @@ class Lane : private io::Timer {
                 const engine::smtp::ReplyView& reply);
   void Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
               const engine::smtp::ReplyView& reply);
-  void Delivered();
+  void Begin(const Job& job) { settler_->Begin(job); }
   std::unique_ptr<Copy> TakeCopy();
   void ReturnCopy(std::unique_ptr<Copy> copy);
   io::TlsClientContext* TlsContext();

@@ -22,6 +22,10 @@ inline constexpr uint32_t kTransactionSlots = 3;
 // Tries of one recipient that cost no attempt (reused session closed, 421, too many recipients).
 inline constexpr uint32_t kFreeRetriesMax = 20;
 
+// A connection with nothing to do is given up after this long: what is deferred comes back in
+// minutes, and servers have better uses for their connections.
+inline constexpr absl::Duration kIdleMax = absl::Seconds(5);
+
 // Jobs one relay may be ahead of its share: enough for pipelines to stay full while the others
 // catch up, little enough to keep the shares of small campaigns.
 inline constexpr double kShareSlack = 32;

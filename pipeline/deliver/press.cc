@@ -25,6 +25,7 @@ Press::Made Press::Make(const Job& job, Copy* out) {
       return made;
     }
     if (*suppressed) {
+      maker_.Forget(record_.index);  // it may have been signed ahead
       made.outcome = Outcome::kSuppressed;
       made.why = "is on the suppression list";
       return made;
@@ -39,7 +40,7 @@ Press::Made Press::Make(const Job& job, Copy* out) {
 }
 
 void Press::StartAhead() {
-  if (ahead_ || !maker_.signs()) return;
+  if (ahead_ || !maker_.can_keep()) return;
   ahead_ = true;
   ahead_next_ = 0;
   reactor_->SetTimer(this, reactor_->Now());
@@ -53,7 +54,7 @@ void Press::StopAhead() {
 
 // One signature a turn: it takes a quarter of a millisecond, and replies may be waiting.
 void Press::OnTimer() {
-  const Job* job = peek_(ahead_next_++);
+  const Job* job = maker_.can_keep() ? peek_(ahead_next_++) : nullptr;
   if (job == nullptr) return StopAhead();
   if (campaign_->recipients().ReadAt(job->offset, &record_).ok() && maker_.SignAhead(&record_)) {
     ++signed_ahead_;

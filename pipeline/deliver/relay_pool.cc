@@ -193,7 +193,9 @@ void RelayPool::OnMemberLost(Member* member, const std::string& why) {
   if (lost_ < members_.size()) {
     events_->OnNotice(fmt::format("{}: {}; going on with the other relays", name, why));
   } else if (ready_) {
-    events_->OnNotice(fmt::format("{}: {}; giving up, the rest is deferred", name, why));
+    events_->OnNotice(fmt::format(
+        "{}: {}; giving up. The same command goes on with the rest at another time", name, why));
+    events_->OnPoolLost();
   } else {
     events_->OnPoolFailed(lost_reasons_);
   }
@@ -204,13 +206,12 @@ void RelayPool::OnMemberLost(Member* member, const std::string& why) {
 void RelayPool::SettleRest() {
   if (!ready_ || draining_) return;
   Job job;
-  const engine::smtp::ReplyView why{{}, {}, lost_reasons_};
   while (!given_back_.empty() || feed_->TakeJob(&job)) {
     if (!given_back_.empty()) {
       job = given_back_.front();
       given_back_.pop_front();
     }
-    settler_->Settle(job, Outcome::kDeferred, engine::smtp::CommandKind::kGreeting, why);
+    settler_->PutOff(job, 0, lost_reasons_);
   }
   if (done_ == members_.size() && feed_->exhausted() && in_flight_ == 0) Finish();
 }

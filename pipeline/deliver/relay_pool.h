@@ -36,6 +36,8 @@ class RelayPoolEvents {
   virtual ~RelayPoolEvents() = default;
   virtual void OnPoolReady() = 0;                  // the first lane is
   virtual void OnPoolFailed(std::string why) = 0;  // none ever was: nothing has been sent
+  // Those that were are lost, each with a notice: what it was fed is put off, give it no more.
+  virtual void OnPoolLost() = 0;
   virtual void OnSessionsOpen(uint32_t open) = 0;
   virtual void OnNotice(std::string notice) = 0;
   virtual void OnPoolDone() = 0;  // every job is settled, or Drain() or the failure is over

@@ -176,6 +176,8 @@ void Session::SetReplyTimer() {
   } else if (sending_) {  // a peer that stops reading is not waited for without end
     lane_->reactor_->SetTimer(this,
                               lane_->reactor_->Now() + lane_->client_options_.timeouts.data_block);
+  } else if (client_.idle()) {
+    lane_->reactor_->SetTimer(this, lane_->reactor_->Now() + kIdleMax);
   } else {
     lane_->reactor_->CancelTimer(this);
   }
@@ -183,6 +185,10 @@ void Session::SetReplyTimer() {
 
 void Session::OnTimer() {
   if (closing_) return;
+  if (client_.idle()) {
+    client_.Quit();
+    return Pump();
+  }
   client_.OnTimeout();
   Close("no reply in time");
 }
@@ -256,7 +262,7 @@ void Session::OnVerdict(const Verdict& verdict) {
   }
   switch (verdict.kind) {
     case VerdictKind::kDelivered:
-      return lane_->Delivered();
+      return lane_->Settle(slot.job, Outcome::kDelivered, verdict.command, verdict.reply);
     case VerdictKind::kFailed:
       return lane_->Settle(slot.job, Outcome::kBounced, verdict.command, verdict.reply);
     case VerdictKind::kRetry:
@@ -265,6 +271,8 @@ void Session::OnVerdict(const Verdict& verdict) {
       return lane_->Settle(slot.job, Outcome::kUncertain, verdict.command, verdict.reply);
   }
 }
+
+void Session::OnContentBegins(uint64_t tag) { lane_->Begin(slots_[tag].job); }
 
 void Session::OnTransactionEnd(uint64_t tag) {
   Slot& slot = slots_[tag];

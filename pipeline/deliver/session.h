@@ -64,6 +64,7 @@ class Session final : private io::ChannelHandler,
   void OnClosed(const io::CloseInfo& info) override;
   // engine::smtp::ClientObserver
   void OnVerdict(const engine::smtp::Verdict& verdict) override;
+  void OnContentBegins(uint64_t tag) override;
   void OnTransactionEnd(uint64_t tag) override;
   // io::Timer
   void OnTimer() override;

@@ -1,5 +1,8 @@
 #include "pipeline/preflight/campaign_facts.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <string>
 
 #include "engine/smtp/client.h"
@@ -7,17 +10,39 @@
 namespace volley::pipeline {
 namespace {
 
-void AddSample(const Campaign& campaign, uint64_t index, CopyMaker* maker, PreflightInput* input) {
+constexpr uint64_t kRowsTried = 20;  // for one sample
+
+// Whether there is a copy for this row. The first one that cannot be made is kept in mind.
+bool AddSample(const Campaign& campaign, uint64_t index, CopyMaker* maker, PreflightInput* input) {
   RecipientRecord record;
   Copy copy;
   const auto offset = campaign.recipients().FindOffset(index);
-  if (!offset.ok() || !campaign.recipients().ReadAt(*offset, &record).ok() ||
-      !maker->Make(&record, &copy).ok()) {
-    return;
+  if (!offset.ok() || !campaign.recipients().ReadAt(*offset, &record).ok()) return false;
+  if (const absl::Status made = maker->Make(&record, &copy); !made.ok()) {
+    if (input->sample_failure.empty()) {
+      input->sample_failure = fmt::format("line {}, {}: {}", record.source_line, record.address,
+                                          std::string(made.message()));
+    }
+    return false;
   }
   if (input->samples.empty()) input->reverse_path = copy.reverse_path;
   input->samples.push_back(copy.message.ToString());
   input->sample_recipients.emplace_back(record.address);
+  return true;
+}
+
+// The first, the middle and the last recipient, or those behind them whose copy can be made.
+void AddSamples(const Campaign& campaign, PreflightInput* input) {
+  CopyMaker maker(&campaign.recipe());
+  const uint64_t count = campaign.recipients().count();
+  uint64_t next = 0;  // not yet looked at
+  for (const uint64_t start : {uint64_t{0}, count / 2, count - 1}) {
+    const uint64_t end = std::min(count, start + kRowsTried);
+    bool added = false;
+    for (next = std::max(next, start); next < end && !added; ++next) {
+      added = AddSample(campaign, next, &maker, input);
+    }
+  }
 }
 
 void AddKeys(const Campaign& campaign, PreflightInput* input) {
@@ -34,16 +59,11 @@ void AddKeys(const Campaign& campaign, PreflightInput* input) {
 PreflightInput FactsOf(const Campaign& campaign, std::span<const Relay> relays) {
   PreflightInput input;
   input.bulk = campaign.kind() == CampaignKind::kBulk;
-  const uint64_t count = input.recipients = campaign.recipients().count();
+  input.recipients = campaign.recipients().count();
   input.from = campaign.from();
   input.reverse_path = campaign.recipe().reverse_path;
   AddKeys(campaign, &input);
-  CopyMaker maker(&campaign.recipe());
-  uint64_t before = count;
-  for (const uint64_t index : {uint64_t{0}, count / 2, count - 1}) {
-    if (count > 0 && index != before) AddSample(campaign, index, &maker, &input);
-    before = index;
-  }
+  if (input.recipients > 0) AddSamples(campaign, &input);
   for (const Relay& relay : relays) {
     input.relay_endpoints.insert(input.relay_endpoints.end(), relay.endpoints.begin(),
                                  relay.endpoints.end());

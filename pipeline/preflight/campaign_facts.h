@@ -1,8 +1,8 @@
 // What the preflight wants to know of a campaign that is ready to send: who sends, with which keys,
 // over which relays, and up to three of its copies as they would go out.
 //
-// Threading: blocks for composing and signing the samples. Errors: a sample that cannot be made is
-// left out; it is said when its turn comes, or by a dry run.
+// Threading: blocks for composing and signing the samples. Errors: a row of which no copy can be
+// made is passed over; sample_failure has the first.
 #ifndef VOLLEY_PIPELINE_PREFLIGHT_CAMPAIGN_FACTS_H_
 #define VOLLEY_PIPELINE_PREFLIGHT_CAMPAIGN_FACTS_H_
 

@@ -56,6 +56,7 @@ CampaignFacts ToFacts(const PreflightInput& input) {
     facts.sample_recipients.push_back(
         i < input.sample_recipients.size() ? input.sample_recipients[i] : "");
   }
+  facts.sample_failure = input.sample_failure;
   for (const std::string& name : input.relay_names) facts.relay_names.push_back(HostOf(name));
   for (const io::Endpoint& relay : input.relay_endpoints) {
     facts.relay_addresses.push_back({relay.ip(), relay.is_loopback()});

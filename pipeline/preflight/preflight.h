@@ -32,6 +32,7 @@ struct PreflightInput {
   // Composed bytes, with their signatures, for up to 3 recipients, and who these are.
   std::vector<std::string> samples;
   std::vector<std::string> sample_recipients;
+  std::string sample_failure;  // a row of which no copy could be made, and why; empty: none such
   // The relays' addresses and host names (a URL's host is found); both empty when mail goes to its
   // receivers directly.
   std::vector<io::Endpoint> relay_endpoints;

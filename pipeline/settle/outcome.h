@@ -1,79 +1,85 @@
-// Outcomes: what becomes of a recipient, counted, and written down where it is not "delivered".
+// Outcomes: what becomes of a recipient, and the words for it that shards and coordinator share.
 //
-// Each shard owns a Settler: the counters are relaxed atomics that only the shard writes, and notes
-// of what was not delivered travel through a bounded ring to the coordinator, which writes them to
-// undelivered.csv. (The ledger, retries and event files come in at Settler::Settle.)
+// Threading, lifetime: values.
 #ifndef VOLLEY_PIPELINE_SETTLE_OUTCOME_H_
 #define VOLLEY_PIPELINE_SETTLE_OUTCOME_H_
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <string_view>
 
 #include "engine/smtp/types.h"
-#include "io/base/spsc_ring.h"
 
 namespace volley::pipeline {
 
 enum class Outcome : uint8_t {
   kDelivered,
-  kBounced,       // refused for good
-  kDeferred,      // not taken now; may be tried again later
+  kBounced,       // refused for good, or for longer than we try
+  kDeferred,      // not taken now; is tried again later
   kUncertain,     // all of it was sent, the final reply was not read
   kUnrenderable,  // its copy could not be composed; counted as rejected
   kSuppressed,    // wants no mail from us: unsubscribed, or on the list for another reason
+  kCancelled,     // the campaign was stopped for good before its turn came
 };
-inline constexpr size_t kOutcomes = 6;
+inline constexpr size_t kOutcomes = 7;
 std::string_view OutcomeName(Outcome outcome);
+
+// Of a ledger's slot: an outcome, or what comes before one.
+enum class SlotState : uint8_t {
+  kPending,   // not tried yet
+  kInFlight,  // its content is going out
+  // As Outcome, in its order.
+  kDelivered,
+  kBounced,
+  kDeferred,
+  kUncertain,
+  kUnrenderable,
+  kSuppressed,
+  kCancelled,
+};
+inline constexpr size_t kSlotStates = kOutcomes + 2;
+std::string_view SlotStateName(SlotState state);
+
+constexpr SlotState StateOf(Outcome outcome) {
+  return static_cast<SlotState>(static_cast<uint8_t>(outcome) + 2);
+}
+// REQUIRES: not pending, not in flight.
+constexpr Outcome OutcomeOf(SlotState state) {
+  return static_cast<Outcome>(static_cast<uint8_t>(state) - 2);
+}
+
+// Seconds since 1970-01-01 UTC; 0: none. Good until 2106.
+using UnixSeconds = uint32_t;
 
 // A recipient's copy to deliver.
 struct Job {
-  uint64_t offset = 0;        // of its record in recipients.bin
-  uint32_t free_retries = 0;  // tries that cost no attempt, so that they cannot go on for ever
+  uint64_t offset = 0;                  // of its record in recipients.bin
+  uint32_t index = 0;                   // its slot in the ledger
+  uint16_t free_retries = 0;            // tries that cost no attempt: they cannot go on for ever
+  SlotState was = SlotState::kPending;  // when it was taken for this try
 };
+static_assert(sizeof(Job) == 16);
 
+// What the coordinator is told of each try that ended.
 struct OutcomeNote {
   static constexpr size_t kMaxText = 220;
   uint64_t offset = 0;
+  int64_t unix_millis = 0;
+  std::string_view rule;  // that classified the reply; lives as long as the classifier
+  uint32_t index = 0;
+  UnixSeconds due = 0;  // of a deferred one
+  uint32_t millis = 0;  // from composing to the reply
   Outcome outcome = Outcome::kDeferred;
+  bool expired = false;  // bounced because it was deferred for too long
+  uint8_t category = 0;  // as in the ledger
+  uint8_t attempts = 0;
+  uint16_t lane = 0;
   engine::smtp::CommandKind command{};
   engine::smtp::ReplyCode code;
   engine::smtp::EnhancedCode enhanced;
   uint8_t text_bytes = 0;
   std::array<char, kMaxText> text;
   std::string_view text_view() const { return {text.data(), text_bytes}; }
-};
-
-class Settler {
- public:
-  Settler() : notes_(kNotes) {}
-
-  // The shard's thread.
-  void Delivered() { Count(Outcome::kDelivered); }
-  // Waits (sleeping) while the ring is full: what is not written down is not forgotten, and a full
-  // ring means that the disk is the bottleneck.
-  void Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
-              const engine::smtp::ReplyView& reply);
-
-  // The coordinator's thread.
-  bool TakeNote(OutcomeNote* note) { return notes_.Pop(note); }
-
-  // Any thread.
-  uint64_t count(Outcome outcome) const {
-    return counts_[static_cast<size_t>(outcome)].load(std::memory_order_relaxed);
-  }
-
- private:
-  static constexpr size_t kNotes = 4096;  // about 1 MiB a shard
-  void Count(Outcome outcome) {
-    auto& c = counts_[static_cast<size_t>(outcome)];
-    // Only this shard writes: a plain add, published without a locked instruction.
-    c.store(c.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
-
-  alignas(io::kCacheLineBytes) std::array<std::atomic<uint64_t>, kOutcomes> counts_{};
-  io::SpscRing<OutcomeNote> notes_;
 };
 
 }  // namespace volley::pipeline

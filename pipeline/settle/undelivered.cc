@@ -35,8 +35,10 @@ std::string Codes(const OutcomeNote& note) {
 void UndeliveredFile::Add(std::string_view address, const OutcomeNote& note) {
   Tally(note);
   if (!file_ && error_.ok()) {
-    file_.reset(std::fopen(path_.c_str(), "we"));
-    if (file_) std::fputs("address,outcome,stage,code,reply\n", file_.get());
+    file_.reset(std::fopen(path_.c_str(), "ae"));
+    if (file_ && std::ftell(file_.get()) == 0) {
+      std::fputs("address,outcome,stage,code,reply\n", file_.get());
+    }
   }
   ++lines_;
   const std::string_view stage = note.outcome == Outcome::kUnrenderable
@@ -49,6 +51,20 @@ void UndeliveredFile::Add(std::string_view address, const OutcomeNote& note) {
   if (error_.ok()) {
     error_ = absl::InternalError(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
   }
+}
+
+void UndeliveredFile::Remember(const OutcomeNote& note) {
+  deferred_.try_emplace({note.command, note.code.value()}, note);
+}
+
+void UndeliveredFile::AddDeferred(std::string_view address, const LedgerSlot& slot) {
+  OutcomeNote note;
+  const auto known = deferred_.find({slot.stage, slot.code.value()});
+  if (known != deferred_.end()) note = known->second;
+  note.outcome = Outcome::kDeferred;
+  note.command = slot.stage;
+  note.code = slot.code;
+  Add(address, note);
 }
 
 void UndeliveredFile::Tally(const OutcomeNote& note) {

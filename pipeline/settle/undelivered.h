@@ -1,5 +1,6 @@
 // UndeliveredFile: undelivered.csv, one line for each recipient that was not delivered (address,
-// outcome, stage, code, enhanced, reply), and the few commonest reasons for the summary.
+// outcome, stage, code, enhanced, reply), and the few commonest reasons for the summary. A resumed
+// campaign goes on with the file; who was deferred when a run ended may be in it more than once.
 //
 // Threading: one thread (the coordinator). The file is made with the first line.
 #ifndef VOLLEY_PIPELINE_SETTLE_UNDELIVERED_H_
@@ -11,9 +12,11 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "pipeline/settle/ledger.h"
 #include "pipeline/settle/outcome.h"
 
 namespace volley::pipeline {
@@ -32,8 +35,13 @@ class UndeliveredFile {
 
   void set_path(std::string path) { path_ = std::move(path); }  // before the first Add
   void Add(std::string_view address, const OutcomeNote& note);
+  // A recipient that is deferred may still be delivered: only the words of the reply are kept, for
+  // AddDeferred() at the end.
+  void Remember(const OutcomeNote& note);
+  void AddDeferred(std::string_view address, const LedgerSlot& slot);
   // Writes what is buffered. The error of any write since the start, if there was one.
   absl::Status Flush();
+  const absl::Status& status() const { return error_; }
 
   bool empty() const { return lines_ == 0; }
   const std::string& path() const { return path_; }
@@ -51,6 +59,7 @@ class UndeliveredFile {
   std::unique_ptr<std::FILE, CloseFile> file_;
   absl::Status error_;
   uint64_t lines_ = 0;
+  std::map<std::pair<engine::smtp::CommandKind, uint16_t>, OutcomeNote> deferred_;  // as reasons_
   std::map<Key, ReasonCount> reasons_;  // bounded by the codes a server can say
 };
 

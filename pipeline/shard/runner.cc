@@ -7,10 +7,16 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 
 #include "io/base/time.h"
+#include "pipeline/settle/checkpoint.h"
+#include "pipeline/settle/event_log.h"
+#include "pipeline/settle/ledger.h"
+#include "pipeline/shard/feeder.h"
 #include "pipeline/shard/shard.h"
 #include "pipeline/shard/wake_event.h"
 #include "pipeline/source/rejected_csv.h"
@@ -21,7 +27,6 @@ namespace {
 constexpr absl::Duration kProgressEvery = absl::Milliseconds(200);
 constexpr uint64_t kDropEveryBytes = 8 << 20;   // list pages are given back this far apart
 constexpr uint64_t kDropBehindBytes = 8 << 20;  // and this far behind the feeder
-constexpr size_t kFeedBatch = 64;
 constexpr size_t kTopReasons = 5;
 
 class Runner {
@@ -47,9 +52,13 @@ class Runner {
   void RunWorker(Worker* worker);
   absl::Status WaitUntilReady();
   absl::Status RelayFailure(const std::string& why) const;
+  absl::Status OpenLedger();
+  absl::Status OpenFiles();
   absl::Status Feed();
-  bool FeedShard(Shard* shard);
+  absl::Status FeedShards();
+  bool NothingIsLeft() const;
   void StopFeeding();
+  absl::Status DiskStatus() const;
   void Drain();
   bool TooManyRenderFailures() const;
   void StopWorkers();
@@ -57,6 +66,10 @@ class Runner {
   void ReloadDkimKeys();
   void PassNotices();
   void DrainNotes();
+  void WriteDown(const OutcomeNote& note);
+  void Record(const OutcomeNote& note, std::string_view relay);
+  absl::Status TellWhatWasInFlight();
+  absl::Status ListDeferred();
   bool AllDone() const;
   bool Interrupted(int times) const {
     return options_.interrupts != nullptr && options_.interrupts->load() >= times;
@@ -64,18 +77,26 @@ class Runner {
   RunProgress Progress() const;
   std::vector<RelayResult> RelayResults() const;
   RunResult Result();
+  absl::StatusOr<RunResult> Finish(absl::Status status);
 
   Campaign* const campaign_;
   const RunOptions& options_;
   WakeEvent wake_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  SettleRules rules_;
+  std::unique_ptr<Ledger> ledger_;
+  Ledger::Counts before_{};  // what earlier runs left
+  std::optional<Feeder> feeder_;
+  std::optional<Checkpoint> checkpoint_;
+  std::unique_ptr<EventLog> events_;
   UndeliveredFile undelivered_{""};
   RejectedRows rejected_;
   RecipientRecord record_;
-  uint64_t next_index_ = 0, next_offset_ = 0, dropped_to_ = 0;
+  uint64_t pushed_ = 0, notes_ = 0;  // the difference is with the shards
+  uint64_t dropped_to_ = 0;
+  size_t turn_ = 0;  // the shard that is fed next
   bool feeding_done_ = false, draining_ = false, abandoned_ = false;
   io::MonoTime start_, last_progress_;
-  absl::Status feed_status_;
   absl::Status dkim_status_;  // of the last look at the keys
 };
 
@@ -96,6 +117,7 @@ std::vector<LaneOptions> Runner::LanesFor(uint32_t shard) const {
             : std::max<uint32_t>(1, static_cast<uint32_t>(uint64_t{mine} * relay.weight / weights));
     lane.messages_per_connection = options_.messages_per_connection;
     lane.proven = shard > 0;
+    lane.id = static_cast<uint16_t>(lanes.size());
     lanes.push_back(std::move(lane));
   }
   return lanes;
@@ -109,7 +131,7 @@ void Runner::MakeWorkers() {
   for (uint32_t i = 0; i < n; ++i) {
     workers_[i]->index = i;
     workers_[i]->shard =
-        std::make_unique<Shard>(campaign_, options_.suppressed, LanesFor(i), &wake_);
+        std::make_unique<Shard>(campaign_, options_.suppressed, &rules_, LanesFor(i), &wake_);
   }
 }
 
@@ -175,30 +197,76 @@ absl::Status Runner::RelayFailure(const std::string& why) const {
                   why.ends_with('.') ? why : why + "."));
 }
 
-// Fills a shard's ring; false when the list has ended or is damaged.
-bool Runner::FeedShard(Shard* shard) {
+absl::Status Runner::OpenLedger() {
   const RecipientFile& list = campaign_->recipients();
-  std::array<Job, kFeedBatch> jobs;
-  while (next_index_ < list.count()) {
-    const uint64_t first = next_offset_;
-    uint64_t offset = first;
-    size_t n = 0;
-    const uint64_t left = list.count() - next_index_;
-    for (; n < std::min<uint64_t>(kFeedBatch, left); ++n) {
-      auto next = list.SkipAt(offset);
-      if (!next.ok()) {
-        feed_status_ = next.status();
-        return false;
-      }
-      jobs[n] = Job{.offset = offset};
-      offset = *next;
-    }
-    const size_t taken = shard->Push({jobs.data(), n});
-    next_index_ += taken;
-    next_offset_ = taken == n ? offset : jobs[taken].offset;
-    if (taken < n) return true;
+  const LedgerIdentity identity{list.count(), list.checksum()};
+  const std::string path = campaign_->dir() + "/ledger.bin";
+  auto ledger = Ledger::Open(path, identity);
+  if (absl::IsNotFound(ledger.status())) ledger = Ledger::Create(path, identity);
+  if (!ledger.ok()) return ledger.status();
+  ledger_ = *std::move(ledger);
+  before_ = ledger_->Count();
+  rules_.ledger = ledger_.get();
+  rules_.retry = options_.retry;
+  rules_.uncertain = options_.uncertain;
+  feeder_.emplace(&list, ledger_.get(), options_.uncertain);
+  return absl::OkStatus();
+}
+
+absl::Status Runner::OpenFiles() {
+  auto events = EventLog::Open(campaign_->dir(), campaign_->id());
+  if (!events.ok()) return events.status();
+  events_ = *std::move(events);
+  undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
+  rejected_.set_path(campaign_->dir() + "/rejected.csv");
+  checkpoint_.emplace(ledger_.get());
+  return TellWhatWasInFlight();
+}
+
+absl::Status Runner::TellWhatWasInFlight() {
+  constexpr std::string_view kWhy = "volley was stopped before the reply was read";
+  OutcomeNote note;
+  note.outcome = Outcome::kUncertain;
+  note.unix_millis = absl::ToUnixMillis(rules_.wall_clock());
+  note.text_bytes = static_cast<uint8_t>(kWhy.copy(note.text.data(), note.text.size()));
+  for (const uint32_t index : ledger_->found_in_flight()) {
+    const auto offset = campaign_->recipients().FindOffset(index);
+    if (!offset.ok()) return offset.status();
+    note.offset = *offset;
+    note.index = index;
+    note.attempts = ledger_->Get(index).attempts;
+    Record(note, "");
   }
-  return false;
+  return absl::OkStatus();
+}
+
+// Gives each shard in turn what is to be tried, until all are full.
+absl::Status Runner::FeedShards() {
+  const auto now = static_cast<UnixSeconds>(absl::ToUnixSeconds(rules_.wall_clock()));
+  for (size_t passed = 0; passed < workers_.size();) {
+    Shard* shard = workers_[turn_++ % workers_.size()]->shard.get();
+    if (shard->lost() || shard->state() == Shard::State::kDone) {
+      ++passed;
+      continue;
+    }
+    const auto jobs = feeder_->Peek(now);
+    if (!jobs.ok()) return jobs.status();
+    if (jobs->empty()) break;
+    const size_t taken = shard->Push(*jobs);
+    feeder_->Pop(taken);
+    pushed_ += taken;
+    passed = taken == 0 ? passed + 1 : 0;
+  }
+  // When nothing is left to be fed, the end of each try is news.
+  const bool fed = feeder_->next_due() != UnixSeconds{0};
+  for (const auto& worker : workers_) worker->shard->settler().set_eager(fed);
+  return absl::OkStatus();
+}
+
+bool Runner::NothingIsLeft() const {
+  const bool all_lost =
+      std::all_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->shard->lost(); });
+  return all_lost || (!feeder_->next_due() && pushed_ == notes_);
 }
 
 void Runner::StopFeeding() {
@@ -215,41 +283,49 @@ void Runner::Drain() {
 
 bool Runner::TooManyRenderFailures() const {
   if (options_.render_failures_max == 0) return false;
-  uint64_t failures = 0;
-  for (const auto& worker : workers_) {
-    failures += worker->shard->settler().count(Outcome::kUnrenderable);
-  }
-  return failures > options_.render_failures_max;
+  return Progress().count(Outcome::kUnrenderable) > options_.render_failures_max;
+}
+
+// A disk that takes no more: nothing that goes out from now on could be written down.
+absl::Status Runner::DiskStatus() const {
+  absl::Status status = checkpoint_->status();
+  status.Update(events_->status());
+  status.Update(undelivered_.status());
+  return status;
 }
 
 absl::Status Runner::Feed() {
-  next_offset_ = campaign_->recipients().first_offset();
+  absl::Status status;
   while (!AllDone()) {
     if (Interrupted(2)) {
       abandoned_ = true;
-      return absl::OkStatus();
+      break;
     }
     if (!draining_ && (Interrupted(1) || TooManyRenderFailures())) Drain();
-    if (!feeding_done_) {
-      bool more = true;
-      for (const auto& worker : workers_) more = more && FeedShard(worker->shard.get());
-      if (!more) StopFeeding();
+    if (!feeding_done_ && status.ok()) {
+      status.Update(FeedShards());
+      if (NothingIsLeft()) StopFeeding();
     }
     Housekeeping();
+    status.Update(DiskStatus());
+    if (!status.ok() && !draining_) Drain();
     if (!AllDone()) wake_.Wait(kProgressEvery);
   }
-  return feed_status_;
+  return status;
 }
 
 void Runner::Housekeeping() {
   DrainNotes();
-  if (next_offset_ > dropped_to_ + kDropEveryBytes + kDropBehindBytes) {
-    dropped_to_ = next_offset_ - kDropBehindBytes;
+  const uint64_t offset = feeder_->list_offset();
+  if (!feeder_->first_pass_over() && offset > dropped_to_ + kDropEveryBytes + kDropBehindBytes) {
+    dropped_to_ = offset - kDropBehindBytes;
     campaign_->recipients().DropBefore(dropped_to_);
   }
   const io::MonoTime now = io::MonotonicNow();
   if (now - last_progress_ < kProgressEvery) return;
   last_progress_ = now;
+  // Nobody who looks on waits for a buffer to be full.
+  events_->Flush().IgnoreError();  // DiskStatus() has it
   ReloadDkimKeys();
   PassNotices();
   if (options_.on_progress) options_.on_progress(Progress());
@@ -261,8 +337,8 @@ void Runner::ReloadDkimKeys() {
   if (keys == nullptr) return;
   const absl::Status status = keys->Reload();
   if (!status.ok() && status != dkim_status_ && options_.on_notice) {
-    options_.on_notice(fmt::format("signing goes on with the old keys: {}",
-                                   std::string(status.message())));
+    options_.on_notice(
+        fmt::format("signing goes on with the old keys: {}", std::string(status.message())));
   }
   dkim_status_ = status;
 }
@@ -278,15 +354,40 @@ void Runner::PassNotices() {
 void Runner::DrainNotes() {
   OutcomeNote note;
   for (const auto& worker : workers_) {
-    while (worker->shard->settler().TakeNote(&note)) {
-      const bool found = campaign_->recipients().ReadAt(note.offset, &record_).ok();
-      const std::string_view address = found ? record_.address : "(unreadable record)";
-      undelivered_.Add(address, note);
-      if (note.outcome == Outcome::kUnrenderable) {
-        rejected_.Add(found ? record_.source_line : 0, address, note.text_view());
-      }
-    }
+    while (worker->shard->settler().TakeNote(&note)) WriteDown(note);
   }
+}
+
+void Runner::WriteDown(const OutcomeNote& note) {
+  ++notes_;
+  if (note.due != 0) feeder_->OnDue(note.index, note.due);
+  Record(note, options_.relays[note.lane].name);
+}
+
+void Runner::Record(const OutcomeNote& note, std::string_view relay) {
+  const bool found = campaign_->recipients().ReadAt(note.offset, &record_).ok();
+  const std::string_view address = found ? record_.address : "(unreadable record)";
+  events_->Add(note, address, relay, "");
+  if (note.outcome == Outcome::kDelivered) return;
+  // One that is deferred may still be delivered: ListDeferred().
+  if (note.outcome == Outcome::kDeferred) return undelivered_.Remember(note);
+  undelivered_.Add(address, note);
+  if (note.outcome == Outcome::kUnrenderable) {
+    rejected_.Add(found ? record_.source_line : 0, address, note.text_view());
+  }
+}
+
+// Those that are deferred in the end, with the last reply.
+absl::Status Runner::ListDeferred() {
+  for (uint32_t i = 0; i < ledger_->size(); ++i) {
+    if (ledger_->StateAt(i) != SlotState::kDeferred) continue;
+    const auto offset = campaign_->recipients().FindOffset(i);
+    if (!offset.ok()) return offset.status();
+    const auto next = campaign_->recipients().ReadAt(*offset, &record_);
+    if (!next.ok()) return next.status();
+    undelivered_.AddDeferred(record_.address, ledger_->Get(i));
+  }
+  return absl::OkStatus();
 }
 
 bool Runner::AllDone() const {
@@ -304,13 +405,19 @@ void Runner::StopWorkers() {
 RunProgress Runner::Progress() const {
   RunProgress p;
   p.recipients = campaign_->recipients().count();
+  for (size_t i = 0; i < kOutcomes; ++i) {
+    const auto outcome = static_cast<Outcome>(i);
+    auto count = static_cast<int64_t>(before_[static_cast<size_t>(StateOf(outcome))]);
+    for (const auto& worker : workers_) count += worker->shard->settler().count(outcome);
+    // Shards are not read at the same moment.
+    p.counts[i] = static_cast<uint64_t>(std::max<int64_t>(0, count));
+  }
   for (const auto& worker : workers_) {
-    for (size_t i = 0; i < kOutcomes; ++i) {
-      p.counts[i] += worker->shard->settler().count(static_cast<Outcome>(i));
-    }
     p.sessions_open += worker->shard->sessions_open();
   }
   p.elapsed = io::MonotonicNow() - start_;
+  const auto due = feeder_->next_due();
+  if (due && *due != 0 && pushed_ == notes_) p.next_try = absl::FromUnixSeconds(*due);
   return p;
 }
 
@@ -333,13 +440,20 @@ std::vector<RelayResult> Runner::RelayResults() const {
 }
 
 RunResult Runner::Result() {
-  DrainNotes();
   RunResult result;
   result.final = Progress();
   result.interrupted = Interrupted(1);
   result.too_many_render_failures = TooManyRenderFailures();
   result.abandoned = abandoned_;
-  result.backend = workers_[0]->backend;
+  result.nothing_to_do = workers_.empty();
+  if (!workers_.empty()) result.backend = workers_[0]->backend;
+  for (const Outcome outcome : {Outcome::kDelivered, Outcome::kBounced, Outcome::kUnrenderable,
+                                Outcome::kSuppressed, Outcome::kCancelled}) {
+    result.resumed_after += before_[static_cast<size_t>(StateOf(outcome))];
+  }
+  result.delivered_before = before_[static_cast<size_t>(SlotState::kDelivered)];
+  result.found_uncertain = ledger_->found_in_flight().size();
+  result.sent_again = ledger_->CountWasUncertain() - result.final.count(Outcome::kUncertain);
   if (!abandoned_) result.relays = RelayResults();
   PassNotices();
   result.reasons = undelivered_.TopReasons(kTopReasons);
@@ -349,25 +463,39 @@ RunResult Runner::Result() {
 
 absl::StatusOr<RunResult> Runner::Run() {
   start_ = last_progress_ = io::MonotonicNow();
+  absl::Status status = OpenLedger();
+  if (!status.ok()) return status;
+  if (before_[static_cast<size_t>(SlotState::kPending)] == 0 && !feeder_->next_retry()) {
+    status = OpenFiles();
+    if (!status.ok()) return status;
+    return Finish(status);
+  }
   MakeWorkers();
-  absl::Status status = StartWorkers(0, 1);
+  status = StartWorkers(0, 1);
   if (status.ok()) status = WaitUntilReady();
   if (status.ok()) status = StartWorkers(1, workers_.size());
   if (status.ok()) status = campaign_->Commit();
+  if (status.ok()) status = OpenFiles();
   if (!status.ok()) {
     StopWorkers();
     return status;
   }
-  undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
-  rejected_.set_path(campaign_->dir() + "/rejected.csv");
   status = Feed();
   if (!abandoned_) StopWorkers();
+  DrainNotes();
+  if (!abandoned_ && status.ok()) status = ListDeferred();
+  return Finish(status);
+}
+
+absl::StatusOr<RunResult> Runner::Finish(absl::Status status) {
   RunResult result = Result();
-  absl::Status flushed = undelivered_.Flush();
+  absl::Status flushed = events_->Flush();
+  flushed.Update(undelivered_.Flush());
   flushed.Update(rejected_.Flush());
   // Abandoned, threads still run and the caller must end the process: that goes before any error.
   if (abandoned_) return result;
   if (status.ok()) status = flushed;
+  if (status.ok()) status = ledger_->Sync();
   if (!status.ok()) return status;
   return result;
 }

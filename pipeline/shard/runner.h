@@ -1,5 +1,9 @@
-// Runner: sends one campaign: starts the shards, feeds them from recipients.bin, writes down what
-// was not delivered, tells progress, and stops them in order.
+// Runner: sends one campaign, or goes on with one that was broken off: starts the shards, feeds
+// them with who is to be tried, writes events, tells progress, and stops them in order. It ends
+// when nobody is left to be tried: a recipient that was deferred is waited for.
+//
+// The ledger is written by the shards and synced every few seconds. When it cannot be synced, or
+// the events cannot be written, the shards stop at once and what they have settled is kept.
 //
 // The calling thread is the coordinator: feeder and settle writer in one, woken by the shards when
 // a ring runs low. The first shard goes ahead: only when a relay is ready for it do the others
@@ -23,6 +27,8 @@
 #include "pipeline/deliver/lane.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
+#include "pipeline/settle/retry.h"
+#include "pipeline/settle/settler.h"
 #include "pipeline/settle/undelivered.h"
 #include "pipeline/store/suppression.h"
 
@@ -33,8 +39,10 @@ struct RunProgress {
   std::array<uint64_t, kOutcomes> counts{};  // by Outcome
   uint32_t sessions_open = 0;
   absl::Duration elapsed;
+  // Nobody can be tried before this: all that are left were deferred. Infinite future: not so.
+  absl::Time next_try = absl::InfiniteFuture();
   uint64_t count(Outcome o) const { return counts[static_cast<size_t>(o)]; }
-  uint64_t settled() const;
+  uint64_t settled() const;  // deferred ones too
 };
 
 struct RunOptions {
@@ -42,6 +50,8 @@ struct RunOptions {
   std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
   // Copies that cannot be made before the campaign stops; 0: no limit.
   uint64_t render_failures_max = 0;
+  RetrySchedule retry;
+  UncertainPolicy uncertain = UncertainPolicy::kSkip;
   uint32_t shards = 1;  // at most `connections` for each relay
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
@@ -61,7 +71,12 @@ struct RelayResult {
 
 struct RunResult {
   RunProgress final;
+  bool nothing_to_do = false;  // earlier runs had settled everybody; no relay was asked
   bool interrupted = false;
+  uint64_t delivered_before = 0;          // by earlier runs
+  uint64_t resumed_after = 0;             // recipients that earlier runs had settled for good
+  uint64_t found_uncertain = 0;           // in flight when an earlier run was broken off
+  uint64_t sent_again = 0;                // uncertain ones that were sent once more, in all runs
   bool too_many_render_failures = false;  // and so it stopped
   // True when it returned at a second interrupt: threads are still running, so the process must end
   // by _exit.
@@ -72,8 +87,9 @@ struct RunResult {
   std::string undelivered_path;      // empty: everybody was delivered
 };
 
-// Commits the campaign once a relay is ready. Errors: Unavailable: no relay can be used, why,
-// and what to do; DataLoss: recipients.bin or undelivered.csv; as CreateReactor.
+// Commits a new campaign once a relay is ready. Errors: Unavailable: no relay can be used, why,
+// and what to do; FailedPrecondition: another process is sending it; DataLoss: recipients.bin or
+// ledger.bin; ResourceExhausted: the disk is full; as CreateReactor.
 absl::StatusOr<RunResult> RunCampaign(Campaign* campaign, const RunOptions& options);
 
 }  // namespace volley::pipeline

@@ -5,11 +5,12 @@
 namespace volley::pipeline {
 
 Shard::Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
-             std::vector<LaneOptions> lanes, WakeEvent* coordinator)
+             const SettleRules* rules, std::vector<LaneOptions> lanes, WakeEvent* coordinator)
     : campaign_(campaign),
       lanes_(std::move(lanes)),
       coordinator_(coordinator),
-      suppressed_(std::move(suppressed)) {}
+      suppressed_(std::move(suppressed)),
+      settler_(rules, [coordinator] { coordinator->Signal(); }) {}
 
 Shard::~Shard() = default;
 
@@ -118,6 +119,11 @@ void Shard::OnPoolReady() { SetState(State::kReady); }
 void Shard::OnPoolFailed(std::string why) {
   failure_ = std::move(why);
   SetState(State::kFailed);
+}
+
+void Shard::OnPoolLost() {
+  lost_.store(true, std::memory_order_release);
+  coordinator_->Signal();
 }
 
 void Shard::OnSessionsOpen(uint32_t open) { sessions_open_.store(open, std::memory_order_relaxed); }

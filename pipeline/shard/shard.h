@@ -22,6 +22,7 @@
 #include "pipeline/deliver/press.h"
 #include "pipeline/deliver/relay_pool.h"
 #include "pipeline/settle/outcome.h"
+#include "pipeline/settle/settler.h"
 #include "pipeline/shard/wake_event.h"
 #include "pipeline/store/suppression.h"
 
@@ -36,10 +37,10 @@ class Shard : private JobFeed, private RelayPoolEvents {
     kDone,    // all work is done, every session closed
   };
 
-  // `coordinator` is signalled when the ring runs low, and at every change of state. `suppressed`:
-  // who gets no mail; null: nobody is on it (tests).
+  // `coordinator` is signalled when the ring runs low, when there are notes to take, and at every
+  // change of state. `suppressed`: who gets no mail; null: nobody is on it (tests).
   Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
-        std::vector<LaneOptions> lanes, WakeEvent* coordinator);
+        const SettleRules* rules, std::vector<LaneOptions> lanes, WakeEvent* coordinator);
   ~Shard() override;
 
   // Makes the lanes on `reactor` and opens their first sessions. The reactor is stopped when all is
@@ -55,6 +56,8 @@ class Shard : private JobFeed, private RelayPoolEvents {
   // --- any thread ---
   State state() const { return state_.load(std::memory_order_acquire); }
   const std::string& failure() const { return failure_; }  // REQUIRES: state() is kFailed
+  // It was ready, but has no relay left: it puts off what it is fed.
+  bool lost() const { return lost_.load(std::memory_order_acquire); }
   uint32_t sessions_open() const { return sessions_open_.load(std::memory_order_relaxed); }
   Settler& settler() { return settler_; }
   const Settler& settler() const { return settler_; }
@@ -75,6 +78,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
   // RelayPoolEvents
   void OnPoolReady() override;
   void OnPoolFailed(std::string why) override;
+  void OnPoolLost() override;
   void OnSessionsOpen(uint32_t open) override;
   void OnNotice(std::string notice) override;
   void OnPoolDone() override;
@@ -109,6 +113,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
   std::atomic<bool> low_told_{false};  // the coordinator knows that the ring is low
   std::atomic<bool> no_more_{false};
   std::atomic<bool> drain_{false};
+  std::atomic<bool> lost_{false};
   std::atomic<uint32_t> sessions_open_{0};
   std::atomic<State> state_{State::kStarting};
   std::string failure_;  // written before state_ becomes kFailed

@@ -189,8 +189,12 @@ std::string JsonlReader::ObjectParser::TakeField(std::string_view key, ondemand:
   next_column_ = column + 1;
   FieldView& field = (*fields)[column];
   if (const auto error = ReadValue(value, &field); error != simdjson::SUCCESS) {
-    return fmt::format("the value of {} is not right JSON: {}", Quoted(key),
-                       simdjson::error_message(error));
+    return fmt::format("the value of {} is not right JSON: {}{}", Quoted(key),
+                       simdjson::error_message(error),
+                       error == simdjson::STRING_ERROR
+                           ? ": an escape that stands for no character, as \\ud800 without its "
+                             "other half"
+                           : "");
   }
   if (field.bytes.size() > kMaxFieldBytes) {
     return fmt::format("the value of {} is longer than {} bytes", Quoted(key), kMaxFieldBytes);

@@ -99,6 +99,7 @@ absl::StatusOr<std::unique_ptr<RecipientFile>> RecipientFile::Open(const std::st
 uint64_t RecipientFile::count() const { return state_->header.count; }
 std::span<const std::string> RecipientFile::columns() const { return state_->columns; }
 uint64_t RecipientFile::total_bytes() const { return state_->file.size(); }
+uint32_t RecipientFile::checksum() const { return state_->header.records_checksum; }
 uint64_t RecipientFile::first_offset() const { return state_->header.records_offset(); }
 
 absl::Status RecipientFile::Verify() const {

@@ -63,6 +63,7 @@ class RecipientFile {
   uint64_t count() const;
   std::span<const std::string> columns() const;
   uint64_t total_bytes() const;
+  uint32_t checksum() const;  // of the records, as the header says it
   // Reads all records and compares their checksum: DataLoss when a byte of them is not as written.
   // Open checks everything else.
   absl::Status Verify() const;

@@ -38,6 +38,8 @@ absl::Status CannotUse(const std::string& path, int error) {
   return absl::PermissionDeniedError(fmt::format("cannot use {}: {}", path, std::strerror(error)));
 }
 
+std::string PathIn(const std::string& state_dir) { return state_dir + "/suppression.generation"; }
+
 // Under the lock: two processes may make the file at the same time.
 absl::Status WriteOrCheck(int fd, const std::string& path) {
   struct stat info {};
@@ -59,8 +61,19 @@ absl::Status WriteOrCheck(int fd, const std::string& path) {
 
 }  // namespace
 
+bool Generation::HasMoved(const std::string& state_dir) {
+  const Descriptor file(open(PathIn(state_dir).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  char head[kBytes] = {};
+  if (file.get() < 0 || pread(file.get(), head, kBytes, 0) != static_cast<ssize_t>(kBytes)) {
+    return false;
+  }
+  uint64_t counter;
+  std::memcpy(&counter, head + kMagic.size(), sizeof counter);
+  return std::string_view(head, kMagic.size()) == kMagic && counter != 0;
+}
+
 absl::StatusOr<std::shared_ptr<Generation>> Generation::Open(const std::string& state_dir) {
-  const std::string path = state_dir + "/suppression.generation";
+  const std::string path = PathIn(state_dir);
   const Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
   if (file.get() < 0) return CannotUse(path, errno);
   const absl::Status checked = WriteOrCheck(file.get(), path);

@@ -3,7 +3,8 @@
 // with one load, and without a system call, that the suppression list may have changed.
 //
 // It is a hint, and the truth is in SQLite: a lost or new file costs up to a second (suppression.h
-// looks at the database itself that often), never a mistake.
+// looks at the database itself that often), never a mistake. That it was ever moved also shows that
+// a database which is now empty was not always so (store.cc).
 //
 // Format: 8 bytes magic "volleyGN", 8 bytes counter, native byte order. Threading: any; also across
 // processes (the counter is lock-free). The file must not be cut while it is mapped.
@@ -23,6 +24,8 @@ class Generation {
  public:
   // Makes the file (0600) where it is missing. FailedPrecondition: it is something else.
   static absl::StatusOr<std::shared_ptr<Generation>> Open(const std::string& state_dir);
+  // Has anybody written the list of this state directory? False also when the file cannot be read.
+  static bool HasMoved(const std::string& state_dir);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;

@@ -7,34 +7,22 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <utility>
 
+#include "pipeline/store/generation.h"
+#include "pipeline/store/schema.h"
+
 namespace volley::pipeline {
 namespace {
 
-// Addresses are checked again here, because people edit this file with the sqlite3 tool, where a
-// capital letter would make an entry that suppresses nobody. For the same reason an address cannot
-// be changed in place: senders that run see new rows and removals (suppression.h), not that.
-constexpr const char* kSchema = R"(
-CREATE TABLE suppression (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  address TEXT NOT NULL CHECK (address = lower(address) AND length(address) BETWEEN 3 AND 320),
-  list TEXT NOT NULL DEFAULT '',
-  reason TEXT NOT NULL DEFAULT 'manual',
-  source TEXT NOT NULL DEFAULT '',
-  campaign TEXT NOT NULL DEFAULT '',
-  created_at INTEGER NOT NULL DEFAULT (unixepoch() * 1000),
-  UNIQUE (address, list)
-) STRICT;
-CREATE TRIGGER suppression_keeps_addresses BEFORE UPDATE OF id, address, list ON suppression
-BEGIN
-  SELECT RAISE(ABORT, 'an entry cannot be changed: delete it and insert a new one');
-END;
-)";
-
-absl::StatusCode CodeOf(int code) {
+absl::StatusCode CodeOf(int code, int system_error) {
+  // A quota or a size limit is as full as a disk, but SQLite has only "I/O error" for it.
+  if (system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG) {
+    return absl::StatusCode::kResourceExhausted;
+  }
   switch (code & 0xff) {  // the primary of an extended code
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -55,17 +43,22 @@ absl::StatusCode CodeOf(int code) {
   }
 }
 
-std::string_view AdviceOn(int code) {
-  switch (code & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return "; another process is writing to it for a long time";
-    case SQLITE_CORRUPT:
-      return "; the file is damaged: keep a copy, then try \"sqlite3 volley.db .recover\" or go "
-             "back to a backup";
-    case SQLITE_NOTADB:
-      return "; it is no SQLite file, or its first page is damaged: move it away or go back to a "
-             "backup";
+std::string_view AdviceOn(absl::StatusCode code, bool is_database) {
+  switch (code) {
+    case absl::StatusCode::kUnavailable:
+      return "; another process has been writing to it for a long time: try again, or find it with "
+             "\"fuser volley.db\"";
+    case absl::StatusCode::kResourceExhausted:
+      return "; make room on that disk and try again: nothing of this transaction was kept";
+    case absl::StatusCode::kPermissionDenied:
+      return "; run this as the user whose file it is, and check that file, folder and file system "
+             "can be written to";
+    case absl::StatusCode::kDataLoss:
+      return is_database
+                 ? "; the file is damaged: keep a copy, then try \"sqlite3 volley.db .recover\" or "
+                   "go back to a backup"
+                 : "; it is no SQLite file, or its first page is damaged: move it away or go back "
+                   "to a backup";
     default:
       return "";
   }
@@ -97,23 +90,62 @@ absl::Status MakeFile(const std::string& path) {
 
 // --- Store ---
 
+// SQLite's own handler sleeps longer and longer, up to 100 ms, and would hardly ever meet the few
+// milliseconds that an import leaves between its transactions.
+struct Store::BusyWait {
+  static constexpr useconds_t kSleepUs = 1000;
+  int64_t timeout_us = 0;
+  std::chrono::steady_clock::time_point since;
+  static int OnBusy(void* self, int times) {
+    auto* wait = static_cast<BusyWait*>(self);
+    const auto now = std::chrono::steady_clock::now();
+    if (times == 0) wait->since = now;
+    const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(now - wait->since);
+    if (waited.count() >= wait->timeout_us) return 0;
+    usleep(kSleepUs);
+    return 1;
+  }
+};
+
 absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& state_dir,
                                                    const StoreOptions& options) {
-  if (absl::Status s = MakeFolder(state_dir); !s.ok()) return s;
   const std::string path = PathIn(state_dir);
-  if (absl::Status s = MakeFile(path); !s.ok()) return s;
+  if (options.create) {
+    if (absl::Status s = MakeFolder(state_dir); !s.ok()) return s;
+    if (absl::Status s = MakeFile(path); !s.ok()) return s;
+  } else if (!Exists(state_dir)) {
+    return absl::NotFoundError(
+        fmt::format("there is no {}: name the state directory with --state", path));
+  }
   sqlite3* database = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &database,
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
-  std::unique_ptr<Store> store(new Store(database, path));
+  std::unique_ptr<Store> store(new Store(database, state_dir, path));
   if (code != SQLITE_OK) return store->Error("opening it", code);
   sqlite3_extended_result_codes(database, 1);
-  sqlite3_busy_timeout(database, static_cast<int>(absl::ToInt64Milliseconds(options.busy_timeout)));
+  store->busy_wait_->timeout_us = absl::ToInt64Microseconds(options.busy_timeout);
+  sqlite3_busy_handler(database, BusyWait::OnBusy, store->busy_wait_.get());
   // What a damaged or planted file says of itself is not trusted.
   sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   if (absl::Status s = store->Check(); !s.ok()) return s;
+  if (options.cache_kib > 0) {
+    const auto cache = fmt::format("PRAGMA cache_size = -{0}; PRAGMA wal_autocheckpoint = {1};",
+                                   options.cache_kib, options.cache_kib / 8);
+    if (absl::Status s = store->Execute(cache); !s.ok()) return s;
+  }
   return store;
+}
+
+Store::Store(sqlite3* database, std::string state_dir, std::string path)
+    : database_(database),
+      state_dir_(std::move(state_dir)),
+      path_(std::move(path)),
+      busy_wait_(std::make_unique<BusyWait>()) {}
+
+bool Store::Exists(const std::string& state_dir) {
+  struct stat info {};
+  return stat(PathIn(state_dir).c_str(), &info) == 0;
 }
 
 Store::~Store() {
@@ -153,6 +185,24 @@ absl::Status Store::CheckOwner() {
         "{} is of a newer volley (schema {}; this one knows {}): use that one, or another --state",
         path_, *version, kStoreSchemaVersion));
   }
+  return empty ? absl::OkStatus() : CheckTables(*version);
+}
+
+// Somebody's DROP TABLE, or the backup of only a part: an empty list would be the worst guess.
+absl::Status Store::CheckTables(int64_t version) {
+  for (const StoreTable& table : kStoreTables) {
+    if (version < table.since_version) continue;
+    const auto found = Number(
+        fmt::format("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'",
+                    table.name)
+            .c_str());
+    if (!found.ok()) return found.status();
+    if (*found == 1) continue;
+    return absl::FailedPreconditionError(fmt::format(
+        "{} has no table {}, which schema {} must have: it was damaged or changed by another "
+        "program; go back to a backup",
+        path_, table.name, version));
+  }
   return absl::OkStatus();
 }
 
@@ -161,17 +211,30 @@ absl::Status Store::CreateOrUpgrade() {
     // Another process may have been faster.
     const auto version = Number("PRAGMA user_version");
     if (!version.ok()) return version.status();
-    if (*version != 0) return absl::OkStatus();
-    return Execute(fmt::format("{} PRAGMA application_id = {}; PRAGMA user_version = {};", kSchema,
+    if (*version == 0 && Generation::HasMoved(state_dir_)) {
+      return absl::FailedPreconditionError(fmt::format(
+          "{0} is new or empty, but {1}/suppression.generation says that people have been "
+          "suppressed: go back to a backup; only to begin without them, remove both",
+          path_, state_dir_));
+    }
+    for (int64_t v = *version; v < kStoreSchemaVersion; ++v) {
+      if (absl::Status s = Execute(kStoreSchemaSteps[v]); !s.ok()) return s;
+    }
+    return Execute(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {};",
                                kStoreApplicationId, kStoreSchemaVersion));
   });
 }
 
 absl::Status Store::Error(std::string_view doing, int code) const {
-  const std::string text = fmt::format(
-      "{}: {}: {}{}", path_, doing,
-      database_ != nullptr ? sqlite3_errmsg(database_) : sqlite3_errstr(code), AdviceOn(code));
-  return absl::Status(CodeOf(code), text);
+  const int system_error = database_ != nullptr ? sqlite3_system_errno(database_) : 0;
+  const bool of_system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN ||
+                         (code & 0xff) == SQLITE_FULL;
+  const absl::StatusCode status = CodeOf(code, of_system ? system_error : 0);
+  const char* what = database_ != nullptr ? sqlite3_errmsg(database_) : sqlite3_errstr(code);
+  const std::string why =
+      of_system && system_error != 0 ? fmt::format(" ({})", std::strerror(system_error)) : "";
+  return absl::Status(status, fmt::format("{}: {}: {}{}{}", path_, doing, what, why,
+                                          AdviceOn(status, (code & 0xff) != SQLITE_NOTADB)));
 }
 
 absl::Status Store::Execute(const std::string& sql) {

@@ -1,6 +1,7 @@
 // Store: volley.db, the SQLite file of a state directory for what is relational and small (ADR:
-// suppression now; spool, idempotency keys and bounce history later). This is the only place that
-// includes <sqlite3.h>.
+// suppression and bounce history now; spool and idempotency keys later). This is the only place
+// that includes <sqlite3.h>. What is in it: schema.h; an older schema is brought up to date by
+// Open, all steps in one transaction.
 //
 // The file is in WAL mode: readers never wait for a writer, one writer at a time, others wait for
 // at most `busy_timeout`. Commits are synced (synchronous = FULL): committed means that it survives
@@ -9,9 +10,11 @@
 // Threading: a Store and its statements belong to one thread; any number of them, also in other
 //   processes, may be open on the same file.
 // Lifetime: statements end before their Store.
-// Errors name the file. Unavailable: locked by another process for longer than busy_timeout;
-//   ResourceExhausted: disk full; DataLoss: the file is damaged; FailedPrecondition: it is
-//   something else, or of a newer volley; PermissionDenied; Internal: anything else SQLite says.
+// Errors name the file and say what to do. NotFound: there is none (`create` false); Unavailable:
+// locked by another process for longer than busy_timeout;
+//   ResourceExhausted: disk or quota full; DataLoss: the file is damaged; FailedPrecondition: it is
+//   something else, of a newer volley, without a table it must have, or empty although it has been
+//   written; PermissionDenied; Internal: anything else SQLite says.
 #ifndef VOLLEY_PIPELINE_STORE_STORE_H_
 #define VOLLEY_PIPELINE_STORE_STORE_H_
 
@@ -31,12 +34,15 @@ struct sqlite3_stmt;
 namespace volley::pipeline {
 
 inline constexpr int32_t kStoreApplicationId = 0x766c6c79;  // "vlly"
-inline constexpr int kStoreSchemaVersion = 1;
 
 class Statement;
 
 struct StoreOptions {
   absl::Duration busy_timeout = absl::Seconds(5);
+  // False: only to look into; a misspelled --state must not come out as "nobody is suppressed".
+  bool create = true;
+  // Page cache of a connection that writes a lot; 0: SQLite's own (2 MiB).
+  uint32_t cache_kib = 0;
 };
 
 class Store {
@@ -48,6 +54,7 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  static bool Exists(const std::string& state_dir);
   static std::string PathIn(const std::string& state_dir) { return state_dir + "/volley.db"; }
   const std::string& path() const { return path_; }
 
@@ -64,16 +71,19 @@ class Store {
 
  private:
   friend class Statement;
-  Store(sqlite3* database, std::string path) : database_(database), path_(std::move(path)) {}
+  struct BusyWait;
+  Store(sqlite3* database, std::string state_dir, std::string path);
 
   absl::Status Check();
   absl::Status CheckOwner();
+  absl::Status CheckTables(int64_t version);
   absl::Status CreateOrUpgrade();
   absl::StatusOr<int64_t> Number(const char* sql);
   absl::Status Error(std::string_view doing, int code) const;
 
   sqlite3* database_;
-  const std::string path_;
+  const std::string state_dir_, path_;
+  const std::unique_ptr<BusyWait> busy_wait_;
   std::unique_ptr<Statement> data_version_;
 };
 
@@ -104,6 +114,18 @@ class Statement {
   Store* store_;
   sqlite3_stmt* statement_;
   int bind_error_ = 0;
+};
+
+// Ends the read transaction of a statement that was not read to its end.
+class ResetAtEnd {
+ public:
+  explicit ResetAtEnd(Statement* statement) : statement_(*statement) {}
+  ~ResetAtEnd() { statement_.Reset(); }
+  ResetAtEnd(const ResetAtEnd&) = delete;
+  ResetAtEnd& operator=(const ResetAtEnd&) = delete;
+
+ private:
+  Statement& statement_;
 };
 
 }  // namespace volley::pipeline

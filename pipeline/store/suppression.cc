@@ -11,13 +11,7 @@
 namespace volley::pipeline {
 namespace {
 
-constexpr size_t kNameBytesMax = 255;  // of list, reason, source and campaign
-
-void LowerAscii(std::string* text) {
-  for (char& c : *text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-}
+constexpr size_t kNameBytesMax = kSuppressionNameBytesMax;
 
 absl::Status CheckName(std::string_view what, std::string_view text) {
   const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
@@ -41,19 +35,13 @@ absl::Status Keep(absl::StatusOr<T> made, std::optional<T>* out) {
   return made.status();
 }
 
-// Ends the read transaction of a statement that was not read to its end.
-class ResetAtEnd {
- public:
-  explicit ResetAtEnd(Statement* statement) : statement_(*statement) {}
-  ~ResetAtEnd() { statement_.Reset(); }
-  ResetAtEnd(const ResetAtEnd&) = delete;
-  ResetAtEnd& operator=(const ResetAtEnd&) = delete;
-
- private:
-  Statement& statement_;
-};
-
 }  // namespace
+
+void LowerAscii(std::string* text) {
+  for (char& c : *text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+}
 
 absl::StatusOr<std::string> CanonicalForSuppression(std::string_view address) {
   std::string canonical;
@@ -79,23 +67,23 @@ absl::StatusOr<std::unique_ptr<SuppressionList>> SuppressionList::Open(
 }
 
 absl::Status SuppressionList::PrepareAll() {
-  if (absl::Status s = Keep(store_->Prepare("INSERT INTO suppression (address, list, reason, "
-                                            "source, campaign, created_at) "
-                                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
-                                            "ON CONFLICT (address, list) DO NOTHING"),
-                            &insert_);
-      !s.ok()) {
-    return s;
-  }
-  if (absl::Status s = Keep(store_->Prepare("UPDATE suppression SET reason = ?3, source = ?4, "
-                                            "campaign = ?5, created_at = ?6 "
-                                            "WHERE address = ?1 AND list = ?2 AND created_at > ?6"),
-                            &update_);
+  if (absl::Status s = Keep(SuppressionWriter::Create(store_.get()), &writer_); !s.ok()) return s;
+  if (absl::Status s = Keep(
+          store_->Prepare("DELETE FROM suppression WHERE address = ?1 AND list = ?2"), &delete_);
       !s.ok()) {
     return s;
   }
   if (absl::Status s = Keep(
-          store_->Prepare("DELETE FROM suppression WHERE address = ?1 AND list = ?2"), &delete_);
+          store_->Prepare("INSERT INTO suppression_removed (address, list, reason, source, "
+                          "campaign, created_at, removed_at, removed_by, why) "
+                          "SELECT address, list, reason, source, campaign, created_at, ?3, ?4, ?5 "
+                          "FROM suppression WHERE address = ?1 AND list = ?2"),
+          &keep_removed_);
+      !s.ok()) {
+    return s;
+  }
+  if (absl::Status s =
+          Keep(store_->Prepare("DELETE FROM bounce_history WHERE address = ?1"), &forget_bounces_);
       !s.ok()) {
     return s;
   }
@@ -109,30 +97,51 @@ absl::StatusOr<bool> SuppressionList::Add(const Suppression& entry) {
   const auto address = CanonicalForSuppression(entry.address);
   if (!address.ok()) return address.status();
   if (absl::Status s = CheckNames(entry); !s.ok()) return s;
-  const auto bind = [&](Statement& statement) -> Statement& {
-    return statement.Bind(1, *address)
-        .Bind(2, entry.list)
-        .Bind(3, entry.reason)
-        .Bind(4, entry.source)
-        .Bind(5, entry.campaign)
-        .Bind(6, absl::ToUnixMillis(entry.created_at));
-  };
-  bool added = false;
+  const SuppressionView view{.address = *address,
+                             .list = entry.list,
+                             .reason = entry.reason,
+                             .source = entry.source,
+                             .campaign = entry.campaign,
+                             .created_ms = absl::ToUnixMillis(entry.created_at)};
+  const auto changes = AddBatch({&view, 1});
+  if (!changes.ok()) return changes.status();
+  return changes->added > 0;
+}
+
+absl::StatusOr<SuppressionChanges> SuppressionList::AddBatch(
+    std::span<const SuppressionView> entries) {
+  SuppressionChanges changes;
   const absl::Status status = store_->Write([&]() -> absl::Status {
-    if (absl::Status s = bind(*insert_).Run(); !s.ok()) return s;
-    added = store_->changed_rows() > 0;
-    return added ? absl::OkStatus() : bind(*update_).Run();
+    for (const SuppressionView& entry : entries) {
+      const auto result = writer_->Put(entry);
+      if (!result.ok()) return result.status();
+      changes.Count(*result);
+    }
+    return absl::OkStatus();
   });
   if (!status.ok()) return status;
   generation_->Advance();
-  return added;
+  return changes;
 }
 
-absl::StatusOr<bool> SuppressionList::Remove(std::string_view address, std::string_view list) {
+absl::StatusOr<PutResult> SuppressionList::WhatWouldAdd(const SuppressionView& entry) {
+  return writer_->Compare(entry);
+}
+
+absl::StatusOr<bool> SuppressionList::Remove(std::string_view address, std::string_view list,
+                                             const RemovedBy& by) {
   const auto canonical = CanonicalForSuppression(address);
   if (!canonical.ok()) return canonical.status();
-  if (absl::Status s = delete_->Bind(1, *canonical).Bind(2, list).Run(); !s.ok()) return s;
-  const bool removed = store_->changed_rows() > 0;
+  bool removed = false;
+  const absl::Status status = store_->Write([&]() -> absl::Status {
+    keep_removed_->Bind(1, *canonical).Bind(2, list);
+    keep_removed_->Bind(3, absl::ToUnixMillis(by.at)).Bind(4, by.who).Bind(5, by.why);
+    if (absl::Status s = keep_removed_->Run(); !s.ok()) return s;
+    if (absl::Status s = delete_->Bind(1, *canonical).Bind(2, list).Run(); !s.ok()) return s;
+    removed = store_->changed_rows() > 0;
+    return removed ? forget_bounces_->Bind(1, *canonical).Run() : absl::OkStatus();
+  });
+  if (!status.ok()) return status;
   generation_->Advance();
   return removed;
 }

@@ -1,6 +1,7 @@
 // The suppression list: who gets no mail any more, from one list or (list "") from any.
 //
-//   SuppressionList      adds, removes and looks up entries; one process's writer
+//   SuppressionList      adds, removes and looks up entries; one process's writer (what is said of
+//                        whole lists: suppression_query.h)
 //   SuppressionSnapshot  the addresses of one list, compact, for senders: 8 bytes an entry
 //   SuppressionReader    one thread's view: the snapshot, and what has changed since
 //
@@ -19,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,22 +28,42 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "pipeline/store/generation.h"
 #include "pipeline/store/sip_hash.h"
 #include "pipeline/store/store.h"
+#include "pipeline/store/suppression_writer.h"
 
 namespace volley::pipeline {
 
 struct Suppression {
   std::string address;  // any valid spelling; canonical and in lower case when read
   std::string list;     // "": all lists
-  std::string reason;   // "unsubscribe", "complaint", "bounce", "manual", ...
-  std::string source;   // "one-click", "page", "mailto", a file's name, ...
+  std::string reason;   // "unsubscribe", "complaint", "manual", a bounce category, ...
+  std::string source;   // "one-click", "page", "mailto", a file's name, a user, ...
   std::string campaign;
   absl::Time created_at;  // kept in milliseconds
   int64_t id = 0;         // grows; never used again
 };
+
+// How many of a batch were new, replaced a weaker or younger entry, or were there already.
+struct SuppressionChanges {
+  uint64_t added = 0, replaced = 0, kept = 0;
+  void Count(PutResult result) {
+    ++(result == PutResult::kAdded ? added : result == PutResult::kReplaced ? replaced : kept);
+  }
+};
+
+// Goes into the record of what was removed (table suppression_removed).
+struct RemovedBy {
+  std::string who, why;
+  absl::Time at = absl::Now();
+};
+
+inline constexpr size_t kSuppressionNameBytesMax = 255;  // of list, reason, source and campaign
+
+void LowerAscii(std::string* text);
 
 // InvalidArgument: not an address.
 absl::StatusOr<std::string> CanonicalForSuppression(std::string_view address);
@@ -52,10 +74,17 @@ class SuppressionList {
   static absl::StatusOr<std::unique_ptr<SuppressionList>> Open(const std::string& state_dir,
                                                                const StoreOptions& options = {});
 
-  // True: new. An entry that is there stays as it is, unless this one is older.
+  // True: new. One that is there stays or is replaced as suppression_writer.h says.
   absl::StatusOr<bool> Add(const Suppression& entry);
-  // True: it was there.
-  absl::StatusOr<bool> Remove(std::string_view address, std::string_view list);
+  // All or none, in one transaction, whose lock others wait for: 50,000 take some 0.2 s.
+  // REQUIRES: canonical addresses, names without control characters, not over their bound.
+  absl::StatusOr<SuppressionChanges> AddBatch(std::span<const SuppressionView> entries);
+  // Of one entry, now; nothing is changed.
+  absl::StatusOr<PutResult> WhatWouldAdd(const SuppressionView& entry);
+  // True: it was there. It is kept in suppression_removed, and the address's bounces are forgotten:
+  // the next one shall not suppress it again at once.
+  absl::StatusOr<bool> Remove(std::string_view address, std::string_view list,
+                              const RemovedBy& by = {});
   // The entry that keeps mail of `list` from the address: the list's own, or that of all lists.
   absl::StatusOr<std::optional<Suppression>> Lookup(std::string_view address,
                                                     std::string_view list);
@@ -68,7 +97,8 @@ class SuppressionList {
 
   std::unique_ptr<Store> store_;
   std::shared_ptr<Generation> generation_;
-  std::optional<Statement> insert_, update_, delete_, select_;
+  std::optional<SuppressionWriter> writer_;
+  std::optional<Statement> delete_, keep_removed_, forget_bounces_, select_;
 };
 
 // Threading: immutable, shared by all threads. Lifetime: by shared_ptr.

@@ -26,7 +26,8 @@ import traceback
 import mta
 
 SUMMARY_KEYS = {"campaign", "recipients", "delivered", "bounced", "deferred", "suppressed", "rejected",
-                "uncertain", "duplicates", "left", "elapsed_s", "messages_per_s",
+                "uncertain", "cancelled", "duplicates", "left", "resumed_after", "found_uncertain",
+                "sent_again", "elapsed_s", "messages_per_s",
                 "cpu_us_per_message", "relays", "preflight"}
 SINK_KEYS = {"messages", "recipients", "bytes", "connections", "peak_connections", "protocol_errors"}
 
@@ -94,8 +95,9 @@ class Result:
         """Counts not named are 0; `recipients` is the sum of the outcomes unless it is named."""
         summary = self.summary()
         wanted = dict.fromkeys(("delivered", "bounced", "deferred", "suppressed", "rejected",
-                                "uncertain", "duplicates", "left"), 0) | counts
-        outcomes = ("delivered", "bounced", "deferred", "suppressed", "uncertain", "left")
+                                "uncertain", "cancelled", "duplicates", "left"), 0) | counts
+        outcomes = ("delivered", "bounced", "deferred", "suppressed", "uncertain", "cancelled",
+                    "left")
         wanted.setdefault("recipients", sum(wanted[k] for k in outcomes))
         got = {k: summary[k] for k in wanted}
         expect(got == wanted, f"counts {got}, wanted {wanted}\n{self}")
@@ -198,9 +200,11 @@ class Test:
         return self.finish(self.start(*args), args, timeout)
 
     def send(self, *args, timeout=120):
-        """`volley send` with a JSON summary and a state folder in the test's own."""
+        """`volley send` with a JSON summary and a state folder in the test's own. Who is deferred is
+        not waited for, unless the test says so."""
+        retry = () if "--retry-for" in args else ("--retry-for", "0")
         return self.run("send", "--json", "--no-progress", "--state", "state", *args,
-                        timeout=timeout)
+                        *retry, timeout=timeout)
 
     def wait_for_port(self, port, process, seconds=20):
         deadline = time.monotonic() + seconds

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/base/nearest_name.h"
+#include "engine/message/utf8.h"
 #include "pipeline/preflight/campaign_facts.h"
 #include "tools/volley/campaign_flags.h"
 #include "tools/volley/preflight.h"
@@ -52,11 +54,21 @@ PreflightResult Look(const Campaign& campaign, std::span<const pipeline::Relay> 
         std::find(flags.ignored.begin(), flags.ignored.end(), finding.id) != flags.ignored.end();
     if (ignored) finding.severity = Severity::kNote;
   }
+  std::stable_sort(result.findings.begin(), result.findings.end(),
+                   [](const auto& a, const auto& b) { return a.severity > b.severity; });
   return result;
 }
 
 bool StandsAgainst(const PreflightResult& result, bool strict) {
   return result.errors() > 0 || (strict && result.warnings() > 0);
+}
+
+// Empty: it is one. A typing error would let nothing through, and say nothing.
+std::string WrongId(const std::string& id) {
+  const std::vector<std::string> known = engine::preflight::CheckIds();
+  if (std::find(known.begin(), known.end(), id) != known.end()) return "";
+  return fmt::format("there is no check {}{}; docs/preflight.md has a chapter for each",
+                     engine::message::Quoted(id), engine::DidYouMean(id, known));
 }
 
 struct CommandFlags {
@@ -107,6 +119,7 @@ void AddPreflightFlags(CLI::App* command, PreflightFlags* flags) {
       ->add_option("--ignore", flags->ignored,
                    "A check of the preflight that may fail, by its id; may be repeated")
       ->allow_extra_args(false)
+      ->check(WrongId)
       ->group(group);
   command
       ->add_option("--preflight-dns", flags->dns,
@@ -122,7 +135,11 @@ void AddPreflightFlags(CLI::App* command, PreflightFlags* flags) {
 absl::StatusOr<std::unique_ptr<io::Resolver>> MakeResolver(const PreflightFlags& flags) {
   io::ResolverOptions options;
   if (!flags.dns_server.empty()) options.servers = {flags.dns_server};
-  return io::Resolver::Create(options);
+  auto resolver = io::Resolver::Create(options);
+  if (resolver.ok() || flags.dns_server.empty()) return resolver;
+  return absl::InvalidArgumentError(fmt::format(
+      "--dns-server {}: write an address, with @PORT behind it if it is not 53 ({})",
+      engine::message::Quoted(flags.dns_server), std::string(resolver.status().message())));
 }
 
 absl::StatusOr<PreflightResult> PreflightBeforeSend(const Campaign& campaign,

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+
+#include "absl/time/clock.h"
 
 namespace volley::tools {
 namespace {
@@ -75,7 +78,12 @@ void Progress::Sending(const pipeline::RunProgress& p) {
   last_settled_ = settled;
   std::string line = fmt::format("{} of {}", Grouped(settled), Grouped(p.recipients));
   if (p.recipients > 0) line += fmt::format(" ({} %)", 100 * settled / p.recipients);
-  line += fmt::format("  {}/s", Grouped(static_cast<uint64_t>(rate_)));
+  if (p.next_try != absl::InfiniteFuture()) {
+    line += fmt::format("  next try in {}",
+                        FormatSpan(std::max(absl::Seconds(1), p.next_try - absl::Now())));
+  } else {
+    line += fmt::format("  {}/s", Grouped(static_cast<uint64_t>(rate_)));
+  }
   if (rate_ >= 1) {
     line += fmt::format(
         "  ETA {}", FormatSpan(absl::Seconds(static_cast<double>(p.recipients - settled) / rate_)));

@@ -34,6 +34,7 @@ using pipeline::Outcome;
 constexpr const char* kFooter = R"(Examples:
   volley send newsletter.toml
   volley send newsletter.toml --dry-run
+  volley send newsletter.toml        # again: goes on where it was stopped or killed
   volley send --from 'Ann <ann@example.org>' --to people.csv --subject 'Hello {{first_name}}' \
               --text hello.txt --via smtp://127.0.0.1:2525 --kind transactional
   volley send --from-eml finished.eml --to people.csv --via gmail --user ann@gmail.com \
@@ -49,7 +50,8 @@ struct SendFlags {
   CampaignFlags campaign;
   uint32_t shards = 0;
   std::string io = "auto";
-  bool json = false, no_progress = false, dry_run = false, restart = false;
+  bool json = false, no_progress = false, dry_run = false, restart = false, resume = false;
+  std::string retry_for, retry_first, uncertain;
   uint64_t render_failures_max = 0;
   PreflightFlags preflight;
 };
@@ -116,9 +118,23 @@ int DryRun(const Campaign& campaign, bool json) {
   return failed == 0 ? 0 : 1;
 }
 
+// A campaign of this name that was begun before; NotFound: there is none.
+absl::StatusOr<std::unique_ptr<Campaign>> OpenBegun(const CampaignDefinition& definition,
+                                                    const SendFlags& flags) {
+  const std::string id = pipeline::CampaignId(definition.name);
+  auto campaign = Campaign::Open(flags.campaign.state_dir, id);
+  if (!campaign.ok() || flags.resume) return campaign;
+  if (absl::Status s = (*campaign)->CheckSame(definition); !s.ok()) return s;
+  return campaign;
+}
+
 absl::StatusOr<std::unique_ptr<Campaign>> PrepareCampaign(const CampaignDefinition& definition,
                                                           const SendFlags& flags,
                                                           Progress* progress) {
+  if (!flags.restart && !flags.dry_run) {
+    auto begun = OpenBegun(definition, flags);
+    if (!absl::IsNotFound(begun.status()) || flags.resume) return begun;
+  }
   pipeline::PrepareOptions prepare;
   prepare.state_dir = flags.campaign.state_dir;
   prepare.limit = flags.campaign.limit;
@@ -131,6 +147,38 @@ absl::StatusOr<std::unique_ptr<Campaign>> PrepareCampaign(const CampaignDefiniti
   auto campaign = Campaign::Prepare(definition, prepare);
   progress->Clear();
   return campaign;
+}
+
+// "90s", "5m", "2h", "2d"; 0 is 0.
+absl::StatusOr<absl::Duration> ParseSpan(std::string_view flag, const std::string& text) {
+  absl::Duration span;
+  const bool days = text.size() > 1 && text.back() == 'd';
+  const std::string hours = days ? text.substr(0, text.size() - 1) + "h" : text;
+  if (!absl::ParseDuration(hours, &span) || span < absl::ZeroDuration() ||
+      span > absl::Hours(24 * 365)) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} {}: write a time such as 90s, 5m, 2h or 2d", flag, text));
+  }
+  return days ? span * 24 : span;
+}
+
+absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind,
+                             pipeline::RunOptions* run) {
+  if (!flags.retry_for.empty()) {
+    const auto span = ParseSpan("--retry-for", flags.retry_for);
+    if (!span.ok()) return span.status();
+    run->retry.give_up_after = *span;
+  }
+  if (!flags.retry_first.empty()) {
+    const auto span = ParseSpan("--retry-first", flags.retry_first);
+    if (!span.ok()) return span.status();
+    run->retry.first = std::max(*span, absl::Seconds(1));
+    run->retry.longest = std::max(run->retry.longest, *span);
+  }
+  const bool resend = flags.uncertain.empty() ? kind == pipeline::CampaignKind::kTransactional
+                                              : flags.uncertain == "resend";
+  run->uncertain = resend ? pipeline::UncertainPolicy::kResend : pipeline::UncertainPolicy::kSkip;
+  return absl::OkStatus();
 }
 
 pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const SendFlags& flags,
@@ -183,6 +231,9 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   run.relays = std::move(relays);
   run.suppressed = *std::move(suppressed);
   run.reactor.backend = *backend;
+  if (absl::Status s = ReadSettleFlags(flags, (*campaign)->kind(), &run); !s.ok()) {
+    return ReportError(s);
+  }
   CatchInterrupts();
   auto result = RunCampaign(campaign->get(), run);
   progress.Clear();
@@ -229,7 +280,30 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
       ->group(how);
   command->add_option("--io", flags->io, "auto, uring or epoll")->group(how);
   command->add_flag("--dry-run", flags->dry_run, "Compose every message, send none")->group(how);
-  command->add_flag("--restart", flags->restart, "Forget an earlier run of this campaign")
+  CLI::Option* resume =
+      command
+          ->add_flag("--resume", flags->resume,
+                     "Go on with a campaign that was begun, as it was begun, also where the files "
+                     "have changed since")
+          ->group(how);
+  command
+      ->add_flag("--restart", flags->restart,
+                 "Forget an earlier run of this campaign and mail everybody again")
+      ->excludes(resume)
+      ->group(how);
+  command
+      ->add_option("--retry-for", flags->retry_for,
+                   "How long a recipient that is deferred is tried: 2h, 2d; 0: once (2d)")
+      ->group(how);
+  command
+      ->add_option("--retry-first", flags->retry_first,
+                   "Wait before the second try; it doubles with each further one (5m)")
+      ->group(how);
+  command
+      ->add_option("--uncertain", flags->uncertain,
+                   "Messages whose final reply was lost: skip (default for bulk) or resend "
+                   "(default for transactional)")
+      ->check(CLI::IsMember({"skip", "resend"}))
       ->group(how);
   command
       ->add_option("--max-render-failures", flags->render_failures_max,

@@ -80,9 +80,9 @@ Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult&
   t.rejected = campaign.import().rejected + r.final.count(Outcome::kUnrenderable);
   t.left = r.final.recipients - r.final.settled();
   t.elapsed_s = absl::ToDoubleSeconds(r.final.elapsed);
-  const double delivered = static_cast<double>(t.delivered);
+  const double delivered = static_cast<double>(t.delivered - r.delivered_before);
   t.messages_per_s = t.elapsed_s > 0 ? delivered / t.elapsed_s : 0;
-  t.cpu_us_per_message = t.delivered == 0 ? 0 : CpuSeconds() * 1e6 / delivered;
+  t.cpu_us_per_message = delivered == 0 ? 0 : CpuSeconds() * 1e6 / delivered;
   return t;
 }
 
@@ -96,8 +96,12 @@ void PrintSummaryJson(const pipeline::Campaign& campaign, const pipeline::RunRes
                                       {"suppressed", t.suppressed},
                                       {"rejected", t.rejected},
                                       {"uncertain", t.uncertain},
+                                      {"cancelled", r.final.count(Outcome::kCancelled)},
                                       {"duplicates", campaign.import().duplicates},
                                       {"left", t.left},
+                                      {"resumed_after", r.resumed_after},
+                                      {"found_uncertain", r.found_uncertain},
+                                      {"sent_again", r.sent_again},
                                       {"elapsed_s", t.elapsed_s},
                                       {"messages_per_s", t.messages_per_s},
                                       {"cpu_us_per_message", t.cpu_us_per_message},
@@ -109,8 +113,19 @@ void PrintSummaryJson(const pipeline::Campaign& campaign, const pipeline::RunRes
 void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult& r,
                   const Totals& t) {
   const auto& import = campaign.import();
-  fmt::print("campaign {}: {} recipients ({})\n", campaign.id(), Grouped(r.final.recipients),
-             import.format);
+  const std::string format = import.format.empty() ? "" : fmt::format(" ({})", import.format);
+  fmt::print("campaign {}: {} recipients{}\n", campaign.id(), Grouped(r.final.recipients), format);
+  if (r.resumed_after > 0) {
+    fmt::print("  {} of them were settled by earlier runs\n", Grouped(r.resumed_after));
+  }
+  if (r.found_uncertain > 0) {
+    fmt::print("  {} were on their way when an earlier run was broken off: they may have arrived\n",
+               Grouped(r.found_uncertain));
+  }
+  if (r.sent_again > 0) {
+    fmt::print("  {} were sent again although they may have arrived before\n",
+               Grouped(r.sent_again));
+  }
   fmt::print("  delivered {}   bounced {}   deferred {}   uncertain {}   suppressed {}\n",
              Grouped(t.delivered), Grouped(t.bounced), Grouped(t.deferred), Grouped(t.uncertain),
              Grouped(t.suppressed));
@@ -120,15 +135,27 @@ void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult&
     for (const std::string& line : import.rejected_samples) fmt::print("    {}\n", line);
   }
   for (const std::string& note : import.notes) fmt::print("  {}\n", note);
-  fmt::print("  {:.2f} s, {} messages a second, {:.1f} us CPU a message ({})\n", t.elapsed_s,
-             Grouped(static_cast<uint64_t>(t.messages_per_s)), t.cpu_us_per_message, r.backend);
+  if (r.nothing_to_do) {
+    fmt::print("  nobody is left to be mailed. For something new give it another --name\n");
+  } else {
+    fmt::print("  {:.2f} s, {} messages a second, {:.1f} us CPU a message ({})\n", t.elapsed_s,
+               Grouped(static_cast<uint64_t>(t.messages_per_s)), t.cpu_us_per_message, r.backend);
+  }
   PrintRelays(r);
   PrintReasons(r);
+  if (const uint64_t rows = r.final.count(Outcome::kUnrenderable); rows > 0) {
+    fmt::print(
+        "  rows no message could be made of, with their lines in the list: {}/rejected.csv\n",
+        campaign.dir());
+  }
   if (r.too_many_render_failures) {
     fmt::print("stopped: more copies could not be made than --max-render-failures allows\n");
   }
   if (t.left > 0) {
-    fmt::print("stopped: {} recipients are left and were not tried\n", Grouped(t.left));
+    fmt::print(
+        "stopped: {} recipients are left and were not tried; the same command goes on with "
+        "them\n",
+        Grouped(t.left));
   }
 }
 

@@ -47,6 +47,13 @@ inline std::string Trim(std::string text) {
   return text;
 }
 
+// WSP is space and tab: a form feed stays (RFC 5234 appendix B.1).
+inline std::string TrimWsp(std::string text) {
+  text.erase(0, text.find_first_not_of(" \t"));
+  text.resize(text.find_last_not_of(" \t") + 1);  // npos + 1 is 0
+  return text;
+}
+
 // `field` without its last CRLF.
 inline std::string Field(std::string field, bool relaxed) {
   if (!relaxed) return field;
@@ -54,7 +61,7 @@ inline std::string Field(std::string field, bool relaxed) {
   ReplaceAll(&field, "\t", " ");
   ReplaceAll(&field, "  ", " ");
   const size_t colon = field.find(':');
-  return Lower(Trim(field.substr(0, colon))) + ":" + Trim(field.substr(colon + 1));
+  return Lower(TrimWsp(field.substr(0, colon))) + ":" + TrimWsp(field.substr(colon + 1));
 }
 
 inline std::string Without(std::string text, std::string_view bytes) {

@@ -351,6 +351,30 @@ TEST(Composer, RefusesInjectionIntoEveryHeader) {
   }
 }
 
+TEST(Composer, KeepsAValueInsideTheBracketsItStandsIn) {
+  MessageSpec spec = TestSpec();
+  spec.headers = {{"List-Unsubscribe", {"list-unsubscribe", "<https://example.org/{{token}}>"}}};
+  const auto inside = MessageTemplate::Compile(spec, kTestColumns);
+  spec.headers = {{"List-Id", {"list-id", "{{token}} <news.example.org>"}}};
+  const auto beside = MessageTemplate::Compile(spec, kTestColumns);
+  spec.headers = {{"List-Unsubscribe", {"list-unsubscribe", "{{token}}"}}};
+  const auto whole = MessageTemplate::Compile(spec, kTestColumns);
+  spec.headers = {{"X-A", {"x-a", "<{{token}}>"}}};
+  const auto unstructured = MessageTemplate::Compile(spec, kTestColumns);
+  ASSERT_TRUE(inside.ok() && beside.ok() && whole.ok() && unstructured.ok());
+  ComposedMessage message;
+  EXPECT_TRUE(Compose(*inside, {.token = "a,b?c=%20&d"}, &message).ok());
+  for (const char* hostile : {"a>, <mailto:eve@example.net", "a<", "a>", "a b", "a\tb"}) {
+    const absl::Status status = Compose(*inside, {.token = hostile}, &message);
+    EXPECT_NE(ErrorText(status).find("white space"), std::string::npos) << hostile;
+    EXPECT_TRUE(Compose(*unstructured, {.token = hostile}, &message).ok()) << hostile;
+  }
+  EXPECT_TRUE(Compose(*beside, {.token = "News of the week"}, &message).ok());
+  EXPECT_FALSE(Compose(*beside, {.token = "News <eve.example.net>"}, &message).ok());
+  EXPECT_TRUE(
+      Compose(*whole, {.token = "<https://a.example/>, <mailto:b@c.example>"}, &message).ok());
+}
+
 TEST(Composer, RefusesInjectionThroughJsonEscapes) {
   MessageSpec spec = TestSpec();
   spec.subject = {"subject", "{{#items}}{{n}}{{/items}}"};

@@ -72,7 +72,7 @@ TEST(Fault, CertificateIdsAreThoseOfIo) {
 
 TEST(Fault, AuthIdsAreThoseOfSasl) {
   for (size_t i = 1; i <= static_cast<size_t>(AuthFailure::kProtocolError); ++i) {
-    SessionEnd end;
+    ConversationEnd end;
     end.reason = CloseReason::kAuthFailed;
     end.auth = static_cast<AuthFailure>(i);
     end.auth_offered = true;
@@ -189,8 +189,8 @@ TEST(DiagnoseTls, NamesWhatTheCertificateIsFor) {
 
 // --- The session ---
 
-SessionEnd End(CloseReason reason, CommandKind stage, uint16_t code = 0) {
-  SessionEnd end;
+ConversationEnd End(CloseReason reason, CommandKind stage, uint16_t code = 0) {
+  ConversationEnd end;
   end.reason = reason;
   end.stage = stage;
   end.code = ReplyCode(code);
@@ -198,7 +198,7 @@ SessionEnd End(CloseReason reason, CommandKind stage, uint16_t code = 0) {
   return end;
 }
 
-std::string IdOfEnd(const SessionEnd& end) { return IdOf(DiagnoseEnd(Target(), end, {}, {})); }
+std::string IdOfEnd(const ConversationEnd& end) { return IdOf(DiagnoseEnd(Target(), end, {}, {})); }
 
 TEST(DiagnoseEnd, TellsRefusalsByStageAndCode) {
   EXPECT_EQ(IdOfEnd(End(CloseReason::kRejected, CommandKind::kGreeting, 554)), "greeting_rejected");
@@ -217,14 +217,14 @@ TEST(DiagnoseEnd, TellsRefusalsByStageAndCode) {
 
 // A login that ends in 421 is about the login.
 TEST(DiagnoseEnd, AnAuthFailureGoesBeforeTheWayTheSessionEnded) {
-  SessionEnd end = End(CloseReason::kServiceClosing, CommandKind::kAuth, 421);
+  ConversationEnd end = End(CloseReason::kServiceClosing, CommandKind::kAuth, 421);
   end.auth = AuthFailure::kTemporary;
   EXPECT_EQ(IdOfEnd(end), "auth_temporary");
 }
 
 TEST(DiagnoseEnd, SilenceAndTlsOnTheSamePortIsATlsPort) {
   for (const CloseReason reason : {CloseReason::kTimeout, CloseReason::kPeerClosed}) {
-    const SessionEnd end = End(reason, CommandKind::kGreeting);
+    const ConversationEnd end = End(reason, CommandKind::kGreeting);
     const Diagnosis found = DiagnoseEnd(Target(), end, {587, PortAnswer::kTls}, {});
     EXPECT_EQ(IdOf(found), "tls_on_plain_port");
     EXPECT_THAT(found.advice, HasSubstr("smtps://mx.example.org:587"));
@@ -238,7 +238,7 @@ TEST(DiagnoseEnd, SilenceAndTlsOnTheSamePortIsATlsPort) {
 }
 
 TEST(DiagnoseEnd, WithoutAnyAuthAnotherPortIsTheAdvice) {
-  SessionEnd end = End(CloseReason::kAuthUnavailable, CommandKind::kEhlo);
+  ConversationEnd end = End(CloseReason::kAuthUnavailable, CommandKind::kEhlo);
   end.auth = AuthFailure::kMechanismMissing;
   const std::vector<PortFinding> others = {{465, PortAnswer::kTls}};
   EXPECT_THAT(DiagnoseEnd(Target(), end, {}, others).advice,
@@ -248,7 +248,7 @@ TEST(DiagnoseEnd, WithoutAnyAuthAnotherPortIsTheAdvice) {
 TEST(DiagnoseEnd, AProvidersNoteAndTheFateOfATokenAreSaid) {
   CheckTarget target = Target();
   target.note = "user: your address";
-  SessionEnd end = End(CloseReason::kAuthFailed, CommandKind::kAuth, 535);
+  ConversationEnd end = End(CloseReason::kAuthFailed, CommandKind::kAuth, 535);
   end.auth = AuthFailure::kTokenExpired;
   end.renewal = "read again, it is the same one";
   const Diagnosis found = DiagnoseEnd(target, end, {}, {});

@@ -45,6 +45,12 @@ TEST(PreflightIds, EachIsDifferentAndHasItsTexts) {
   }
 }
 
+TEST(PreflightIds, AreListedInTheirOrder) {
+  const std::vector<std::string> ids = engine::preflight::CheckIds();
+  ASSERT_EQ(ids.size(), kCheckCount);
+  for (size_t i = 0; i < kCheckCount; ++i) EXPECT_EQ(ids[i], CheckId(static_cast<Check>(i)));
+}
+
 TEST(PreflightIds, EachHasItsChapterInTheDocsAndNoOtherHas) {
   std::ifstream file(std::string(VOLLEY_TESTS_DIR) + "/../docs/preflight.md");
   ASSERT_TRUE(file.good());
@@ -231,6 +237,17 @@ TEST(Preflight, WithoutASampleWhatNeedsOneIsSkipped) {
   EXPECT_THAT(Ids(result), IsEmpty());
   EXPECT_THAT(result.skipped, Contains(StartsWith("date-missing: ")));
   EXPECT_THAT(result.passed, Contains("dkim-record-missing"));  // of the key that is meant to sign
+}
+
+TEST(Preflight, RowsThatMakeNoCopyAreSaidWhereNoneMakesOne) {
+  TestCampaign campaign;
+  campaign.input.sample_failure = "line 2, ann@example.net: no name";
+  EXPECT_THAT(Ids(campaign.Run()), IsEmpty());
+  campaign.letters.clear();
+  const PreflightResult result = campaign.Run();
+  ASSERT_THAT(Ids(result), ElementsAre("message-malformed"));
+  EXPECT_EQ(result.findings[0].severity, Severity::kWarning);
+  EXPECT_THAT(result.findings[0].found, HasSubstr("line 2, ann@example.net: no name"));
 }
 
 TEST(Preflight, AMessageThatCannotBeReadIsAnError) {

@@ -17,48 +17,13 @@ using ::testing::HasSubstr;
 using volley::testing::TempDir;
 
 OutcomeNote Note(Outcome outcome, uint16_t code, std::string_view text) {
-  Settler settler;
-  settler.Settle(Job{}, outcome, CommandKind::kRcpt,
-                 {ReplyCode(code), EnhancedCode{5, 1, 1}, text});
   OutcomeNote note;
-  EXPECT_TRUE(settler.TakeNote(&note));
+  note.outcome = outcome;
+  note.command = CommandKind::kRcpt;
+  note.code = ReplyCode(code);
+  note.enhanced = EnhancedCode{5, 1, 1};
+  note.text_bytes = static_cast<uint8_t>(text.copy(note.text.data(), note.text.size()));
   return note;
-}
-
-TEST(Settler, CountsEachOutcomeOnceAndCutsLongReplies) {
-  Settler settler;
-  settler.Delivered();
-  settler.Delivered();
-  const std::string text(1000, 'x');
-  settler.Settle(Job{.offset = 7}, Outcome::kBounced, CommandKind::kMail,
-                 {ReplyCode(550), {}, text});
-  EXPECT_EQ(settler.count(Outcome::kDelivered), 2u);
-  EXPECT_EQ(settler.count(Outcome::kBounced), 1u);
-  OutcomeNote note;
-  ASSERT_TRUE(settler.TakeNote(&note));
-  EXPECT_EQ(note.offset, 7u);
-  EXPECT_EQ(note.text_view(), text.substr(0, OutcomeNote::kMaxText));
-  EXPECT_FALSE(settler.TakeNote(&note));
-}
-
-TEST(Settler, LosesNoNoteWhenTheCoordinatorIsSlow) {
-  constexpr uint64_t kCount = 20'000;
-  Settler settler;
-  std::thread shard([&] {
-    for (uint64_t i = 0; i < kCount; ++i) {
-      settler.Settle(Job{.offset = i}, Outcome::kDeferred, CommandKind::kRcpt,
-                     {ReplyCode(451), {}, "later"});
-    }
-  });
-  uint64_t next = 0;
-  OutcomeNote note;
-  while (next < kCount) {
-    if (!settler.TakeNote(&note)) continue;
-    ASSERT_EQ(note.offset, next);
-    ++next;
-  }
-  shard.join();
-  EXPECT_EQ(settler.count(Outcome::kDeferred), kCount);
 }
 
 TEST(UndeliveredFile, QuotesWhatServersSayAndKeepsOneLineARecord) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "io/reactor/sim_reactor.h"
+#include "pipeline/settle/ledger.h"
 #include "pipeline/shard/shard.h"
 #include "pipeline/sink/sink.h"
 #include "tests/pipeline/temp_dir.h"
@@ -79,12 +80,19 @@ class World {
 
   Books Run(std::vector<LaneOptions> lanes) {
     WakeEvent coordinator;
-    Shard shard(campaign_.get(), nullptr, std::move(lanes), &coordinator);
+    const auto& list = campaign_->recipients();
+    auto ledger = Ledger::Create(dir_.path("ledger.bin"), {list.count(), list.checksum()});
+    EXPECT_TRUE(ledger.ok()) << ledger.status();
+    SettleRules rules;
+    rules.ledger = ledger->get();
+    rules.retry.give_up_after = absl::ZeroDuration();  // nobody feeds them again here
+    Shard shard(campaign_.get(), nullptr, &rules, std::move(lanes), &coordinator);
     Books books;
     RecipientRecord record;
     uint64_t offset = campaign_->recipients().first_offset();
     for (int i = 0; i < kRecipients; ++i) {
-      EXPECT_TRUE(shard.Push(std::vector<Job>{{.offset = offset}}));
+      EXPECT_TRUE(
+          shard.Push(std::vector<Job>{{.offset = offset, .index = static_cast<uint32_t>(i)}}));
       offset = *campaign_->recipients().ReadAt(offset, &record);
       books.addresses.emplace_back(record.address);
     }
@@ -95,10 +103,12 @@ class World {
     if (books.state == Shard::State::kDone) shard.Detach();
     books.lanes = shard.lane_stats();
     books.notices = shard.TakeNotices();
-    books.delivered = shard.settler().count(Outcome::kDelivered);
+    books.delivered = static_cast<uint64_t>(shard.settler().count(Outcome::kDelivered));
     OutcomeNote note;
     while (shard.settler().TakeNote(&note)) {
-      EXPECT_TRUE(campaign_->recipients().ReadAt(note.offset, &record).ok());
+      EXPECT_TRUE(list.ReadAt(note.offset, &record).ok());
+      EXPECT_EQ((*ledger)->StateAt(note.index), StateOf(note.outcome));
+      if (note.outcome == Outcome::kDelivered) continue;
       const bool first =
           books.not_delivered.emplace(std::string(record.address), note.outcome).second;
       EXPECT_TRUE(first) << record.address << " settled twice";

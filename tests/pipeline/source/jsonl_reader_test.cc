@@ -78,7 +78,7 @@ TEST(JsonlReader, RejectsARowThatIsNotRightAndReadsOn) {
   EXPECT_THAT(problem(R"({"a":tru})"), HasSubstr("not right JSON"));
   EXPECT_THAT(problem(R"({"a":nul})"), HasSubstr("not right JSON"));
   EXPECT_THAT(problem(R"({"a":"\q"})"), HasSubstr("not right JSON"));
-  EXPECT_THAT(problem(R"({"a":"\ud800"})"), HasSubstr("not right JSON"));
+  EXPECT_THAT(problem(R"({"a":"\ud800"})"), HasSubstr("an escape that stands for no character"));
   EXPECT_THAT(problem(R"({"a":[1,,2]})"), HasSubstr("\"a\" is not right JSON"));
   EXPECT_THAT(problem(R"({"a":{"x":}})"), HasSubstr("not right JSON"));
   EXPECT_THAT(problem(R"({"a":[1})"), HasSubstr("not right JSON"));

@@ -1,0 +1,78 @@
+// EventLog: events.jsonl, one JSON object a line for each try that ended, in the order in which the
+// coordinator was told. docs/events.md has the keys; the names of events are those that mail
+// services use:
+//
+//   delivered   the server took responsibility
+//   deferred    not now; next_try says when, if it is tried again in this run
+//   bounced     refused for good
+//   expired     deferred for longer than we try
+//   uncertain   all of it was sent, the answer was not read
+//   dropped     not sent at all: suppressed, or its copy could not be made
+//
+// A file that has grown over `bytes_max` is moved to events.1.jsonl (and that one to .2, ...) and
+// a new one begun: nothing is deleted. What is in memory is written before Flush() returns; a line
+// is whole or not there, but for a crash of the machine.
+//
+// Threading: one thread (the coordinator). Errors: the first one stays, and names the file.
+#ifndef VOLLEY_PIPELINE_SETTLE_EVENT_LOG_H_
+#define VOLLEY_PIPELINE_SETTLE_EVENT_LOG_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "pipeline/settle/outcome.h"
+
+namespace volley::pipeline {
+
+std::string_view EventName(const OutcomeNote& note);
+
+class EventLog {
+ public:
+  static constexpr uint64_t kDefaultBytesMax = uint64_t{1} << 30;
+
+  // Goes on with the file in `folder` that is there. Readable by its owner only.
+  static absl::StatusOr<std::unique_ptr<EventLog>> Open(const std::string& folder,
+                                                        std::string_view campaign,
+                                                        uint64_t bytes_max = kDefaultBytesMax);
+  ~EventLog();
+  EventLog(const EventLog&) = delete;
+  EventLog& operator=(const EventLog&) = delete;
+
+  // `relay`: the name of the note's lane. `category`: the name of the note's category, may be
+  // empty.
+  void Add(const OutcomeNote& note, std::string_view recipient, std::string_view relay,
+           std::string_view category);
+  // What Add and Flush met until now.
+  const absl::Status& status() const { return status_; }
+  absl::Status Flush();
+
+ private:
+  static constexpr size_t kBufferBytes = 256 * 1024;
+  EventLog(std::string folder, std::string_view campaign, uint64_t bytes_max);
+  absl::Status OpenFile();
+  void WriteOut();
+  void Rotate();
+  std::string PathOf(uint32_t number) const;  // 0: the one being written
+  void Fail(std::string_view what, int error);
+
+  const std::string folder_;
+  const std::string campaign_;  // as a JSON string
+  const uint64_t bytes_max_;
+  int fd_ = -1;
+  uint64_t bytes_ = 0;  // in the file
+  std::string buffer_;
+  int64_t second_ = -1;      // whose text is in
+  std::string second_text_;  // "2026-11-24T03:40:00."
+  absl::Status status_;
+};
+
+// `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
+void AppendJsonString(std::string_view text, std::string* out);
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_SETTLE_EVENT_LOG_H_

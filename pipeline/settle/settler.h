@@ -1,0 +1,97 @@
+// Settler: writes down what became of each try of one shard: the recipient's slot in the ledger
+// first, then a note to the coordinator (events, counts, what is due when).
+//
+// Threading: Begin, Settle and PutOff in the shard's thread; TakeNote in the coordinator's; count()
+//   in any. Lifetime: the rules and what they point to outlive it.
+#ifndef VOLLEY_PIPELINE_SETTLE_SETTLER_H_
+#define VOLLEY_PIPELINE_SETTLE_SETTLER_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "engine/smtp/types.h"
+#include "io/base/spsc_ring.h"
+#include "pipeline/settle/ledger.h"
+#include "pipeline/settle/outcome.h"
+#include "pipeline/settle/retry.h"
+
+namespace volley::pipeline {
+
+// A message that was sent and whose answer was not read.
+enum class UncertainPolicy : uint8_t {
+  kSkip,    // stays uncertain: rather none than two
+  kResend,  // is tried again: rather two than none
+};
+
+struct SettleRules {
+  Ledger* ledger = nullptr;
+  RetrySchedule retry;
+  UncertainPolicy uncertain = UncertainPolicy::kSkip;
+  std::function<absl::Time()> wall_clock = [] { return absl::Now(); };
+};
+
+// How a try ended.
+struct TryEnd {
+  Outcome outcome = Outcome::kDeferred;
+  bool counts_as_attempt = true;
+  uint16_t lane = 0;
+  engine::smtp::CommandKind command = engine::smtp::CommandKind::kContent;
+  engine::smtp::ReplyView reply = {};  // code 0: there was none, and the text says why
+};
+
+class Settler {
+ public:
+  // `on_notes` is called when the coordinator should take notes soon.
+  explicit Settler(
+      const SettleRules* rules, std::function<void()> on_notes = [] {})
+      : rules_(rules), on_notes_(std::move(on_notes)), notes_(kNotes) {}
+
+  // --- shard ---
+  // The first byte of its content goes out next.
+  void Begin(const Job& job) { rules_->ledger->Begin(job.index); }
+  // It has not arrived after all, and will be tried again in this run.
+  void TakeBack(const Job& job);
+  // A deferred one is due by the retry schedule or has expired, and is then bounced; an uncertain
+  // one is due again if that is the policy. Returns what it came to. Waits (sleeping) while the
+  // coordinator has not taken its notes: nothing is forgotten, and then the disk is the bottleneck.
+  Outcome Settle(const Job& job, const TryEnd& end);
+  // Not tried at all: deferred, and due at once.
+  void PutOff(const Job& job, uint16_t lane, std::string_view why);
+
+  // --- coordinator ---
+  bool TakeNote(OutcomeNote* note);
+  // Whether every single note is worth a call: when there is nothing else to do.
+  void set_eager(bool eager) { eager_.store(eager, std::memory_order_relaxed); }
+
+  // How many more (or, below zero, fewer) recipients have this outcome by what this shard did.
+  int64_t count(Outcome outcome) const {
+    return counts_[static_cast<size_t>(outcome)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr size_t kNotes = 4096;  // about 1 MiB a shard
+  void Schedule(const Job& job, UnixSeconds now, LedgerSlot* slot, OutcomeNote* note) const;
+  void Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note);
+  void Count(Outcome outcome, int64_t by) {
+    auto& c = counts_[static_cast<size_t>(outcome)];
+    // Only this shard writes: a plain add, published without a locked instruction.
+    c.store(c.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+
+  const SettleRules* const rules_;
+  const std::function<void()> on_notes_;
+  alignas(io::kCacheLineBytes) std::array<std::atomic<int64_t>, kOutcomes> counts_{};
+  std::atomic<bool> eager_{false};
+  std::atomic<bool> told_{false};  // the coordinator has been called
+  io::SpscRing<OutcomeNote> notes_;
+};
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_SETTLE_SETTLER_H_

@@ -1,0 +1,1 @@
+volley_fuzzer(dkim_header dkim_header_fuzz.cc DEPS volley_engine_dkim)

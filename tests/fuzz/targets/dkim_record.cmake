@@ -1,0 +1,1 @@
+volley_fuzzer(dkim_record dkim_record_fuzz.cc DEPS volley_engine_dkim)
