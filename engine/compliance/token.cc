@@ -76,7 +76,8 @@ std::optional<UnsubscribeClaim> Open(const KeyRing& keys, std::string_view token
 
 }  // namespace
 
-TokenMaker::TokenMaker(std::shared_ptr<const KeyRing> keys, std::string list, std::string campaign)
+TokenMaker::TokenMaker(std::shared_ptr<const KeyRing> keys, std::string_view list,
+                       std::string_view campaign)
     : keys_(std::move(keys)), status_(CheckCampaign(list, campaign)) {
   if (!status_.ok()) return;
   head_ = {static_cast<char>(kVersion), static_cast<char>(keys_->signing_id())};

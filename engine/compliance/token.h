@@ -45,7 +45,7 @@ struct UnsubscribeClaim {
 class TokenMaker {
  public:
   // What is wrong with `list` or `campaign` is said by every Append.
-  TokenMaker(std::shared_ptr<const KeyRing> keys, std::string list, std::string campaign);
+  TokenMaker(std::shared_ptr<const KeyRing> keys, std::string_view list, std::string_view campaign);
 
   // Appends letters, digits, '-' and '_'; at most kTokenCharsMax. InvalidArgument: no campaign or
   // recipient, or one that is too long; `*out` is as it was then.

@@ -42,7 +42,7 @@ bool IsRelaxedAlready(std::string_view line) {
   uint8_t bad = 0;
   for (size_t i = 0; i + 1 < line.size(); ++i) {
     bad |= static_cast<uint8_t>(line[i] == '\t');
-    bad |= static_cast<uint8_t>((line[i] == ' ') & (line[i + 1] == ' '));
+    bad |= static_cast<uint8_t>(line[i] == ' ') & static_cast<uint8_t>(line[i + 1] == ' ');
   }
   return bad == 0;
 }

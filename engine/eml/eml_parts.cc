@@ -11,8 +11,6 @@
 namespace volley::engine::eml {
 namespace {
 
-using message::PartFile;
-
 absl::Status Bad(const std::string& text) { return absl::InvalidArgumentError(text); }
 
 std::string Lower(std::string text) {

@@ -232,7 +232,7 @@ absl::Status AppendField(std::string_view name, std::string_view value, FieldSyn
                                 : EncodedPart(value);
   if (begin == value.size()) {
     if (!IsAscii(value)) return Bad(fmt::format("{} can hold ASCII only", name));
-    const absl::Status status =
+    absl::Status status =
         syntax == FieldSyntax::kStructured ? writer.Items(value) : writer.Words(value);
     if (!status.ok()) return status;
   } else {

@@ -215,6 +215,22 @@ absl::StatusOr<std::vector<ImportOptions::Required>> Campaign::RequiredColumns(
   return required;
 }
 
+// Who is suppressed now is no recipient. Nothing is made for that: a state directory without a
+// database has nobody in it.
+absl::Status Campaign::AdmitBySuppression(ImportOptions* how) {
+  if (!Store::Exists(state_dir_)) return absl::OkStatus();
+  auto snapshot = SuppressionSnapshot::Load(state_dir_, list());
+  if (!snapshot.ok()) return snapshot.status();
+  suppressed_ = *std::move(snapshot);
+  how->on_admit = [reader = std::make_shared<SuppressionReader>(suppressed_)](
+                      std::string_view address) -> absl::StatusOr<std::string> {
+    const absl::StatusOr<bool> suppressed = reader->Contains(address);
+    if (!suppressed.ok()) return suppressed.status();
+    return std::string(*suppressed ? "suppressed: volley suppress lookup says why" : "");
+  };
+  return absl::OkStatus();
+}
+
 absl::Status Campaign::ImportList(const PrepareOptions& options) {
   ImportOptions how;
   how.list_path = definition_.recipients_path;
@@ -224,10 +240,11 @@ absl::Status Campaign::ImportList(const PrepareOptions& options) {
   how.limit = options.limit;
   how.on_progress = options.on_progress;
   how.on_columns = [this](auto columns) { return RequiredColumns(columns); };
+  if (absl::Status s = AdmitBySuppression(&how); !s.ok()) return s;
   auto result = ImportRecipients(how);
   if (!result.ok()) return result.status();
   import_ = *std::move(result);
-  if (import_.imported == 0) return NobodyToMail();
+  if (import_.imported == 0 && import_.suppressed == 0) return NobodyToMail();
   auto file = RecipientFile::Open(how.recipients_path);
   if (!file.ok()) return file.status();
   recipients_ = *std::move(file);
@@ -257,6 +274,7 @@ absl::Status Campaign::KeepCopies() {
   if (absl::Status s = material_.KeepIn(dir_, &kept); !s.ok()) return s;
   facts_.rejected = import_.rejected;
   facts_.duplicates = import_.duplicates;
+  facts_.suppressed = import_.suppressed;
   return WriteSmallFile(dir_ + "/campaign.toml", FormatCampaignFile(kept, facts_));
 }
 
@@ -312,6 +330,7 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Open(const std::string& stat
   c->import_.imported = c->recipients_->count();
   c->import_.rejected = c->facts_.rejected;
   c->import_.duplicates = c->facts_.duplicates;
+  c->import_.suppressed = c->facts_.suppressed;
   if (absl::Status s = c->CompileMessage(c->recipients_->columns()); !s.ok()) return s;
   return c;
 }

@@ -28,6 +28,7 @@
 #include "pipeline/compose/copy.h"
 #include "pipeline/source/import.h"
 #include "pipeline/source/recipient_file.h"
+#include "pipeline/store/suppression.h"
 
 namespace volley::pipeline {
 
@@ -69,6 +70,8 @@ class Campaign {
   const CopyRecipe& recipe() const { return recipe_; }
   const engine::message::MessageTemplate& message() const { return *recipe_.message; }
   const std::string& from() const { return from_; }  // the address, canonical
+  // The suppression list as the import looked at it; null: there was none, or it was opened.
+  const std::shared_ptr<const SuppressionSnapshot>& suppressed() const { return suppressed_; }
   // What its recipients can unsubscribe from; empty: transactional mail is no list.
   const std::string& list() const { return recipe_.list; }
 
@@ -83,6 +86,7 @@ class Campaign {
   absl::Status FindFileColumn(std::span<const std::string> columns);
   absl::StatusOr<std::vector<ImportOptions::Required>> RequiredColumns(
       std::span<const std::string> columns);
+  absl::Status AdmitBySuppression(ImportOptions* how);
   absl::Status ImportList(const PrepareOptions& options);
   absl::Status NobodyToMail() const;
   absl::Status MakeFolder(const PrepareOptions& options);
@@ -97,6 +101,7 @@ class Campaign {
   engine::message::MessageSpec spec_;
   CopyRecipe recipe_;
   std::unique_ptr<RecipientFile> recipients_;
+  std::shared_ptr<const SuppressionSnapshot> suppressed_;
   std::string from_;
 };
 

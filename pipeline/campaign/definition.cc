@@ -204,7 +204,7 @@ TableSpec FrozenTable(const Place& place, FrozenFacts* facts) {
            {"date", String(place, "date", &facts->date_rfc3339)},
            number("boundary_seed", &facts->boundary_seed),
            number("rejected", &facts->rejected),
-           number("duplicates", &facts->duplicates)}};
+           number("duplicates", &facts->duplicates), number("suppressed", &facts->suppressed)}};
 }
 
 // toml++ reports parse errors by exception; it ends here.
@@ -274,7 +274,8 @@ toml::table FrozenTableOf(const FrozenFacts& facts) {
                      {"date", facts.date_rfc3339},
                      {"boundary_seed", static_cast<int64_t>(facts.boundary_seed)},
                      {"rejected", static_cast<int64_t>(facts.rejected)},
-                     {"duplicates", static_cast<int64_t>(facts.duplicates)}};
+                     {"duplicates", static_cast<int64_t>(facts.duplicates)},
+                     {"suppressed", static_cast<int64_t>(facts.suppressed)}};
 }
 
 void PutCount(toml::table* table, std::string_view key, std::optional<uint32_t> value) {

@@ -92,7 +92,7 @@ struct FrozenFacts {
   std::string date_rfc3339;  // the Date header of every copy
   uint64_t boundary_seed = 0;
   // Rows of the list that were left out.
-  uint64_t rejected = 0, duplicates = 0;
+  uint64_t rejected = 0, duplicates = 0, suppressed = 0;
 };
 
 // Reads a campaign file. Relative paths in it are relative to the file. Unknown keys and tables,

@@ -148,7 +148,6 @@ absl::StatusOr<std::string> ListName(const CampaignDefinition& d, const std::str
       engine::message::Quoted(from_address)));
 }
 
-// Consent and a way out come first. The URL is volley's own, or one with the user's own variables.
 std::vector<std::string> Differences(const MessageSpec& one, const MessageSpec& other) {
   using engine::message::PartFile;
   using engine::message::TemplateSource;
@@ -183,6 +182,7 @@ std::vector<std::string> Differences(const MessageSpec& one, const MessageSpec& 
   return out;
 }
 
+// Consent and a way out come first. The URL is volley's own, or one with the user's own variables.
 absl::Status CheckOneClick(const MessageSpec& spec) {
   bool url = false, post = false;
   for (const auto& [name, value] : spec.headers) {

@@ -1,14 +1,8 @@
 #include "pipeline/compose/copy.h"
 
-#include <fmt/format.h>
-
 #include <utility>
 
-#include "engine/message/field.h"
-
 namespace volley::pipeline {
-
-using engine::message::FieldView;
 
 CopyMaker::CopyMaker(const CopyRecipe* recipe) : recipe_(recipe) {
   if (recipe->token_keys == nullptr) return;

@@ -24,7 +24,8 @@ class RecipientFiles {
   RecipientFiles& operator=(const RecipientFiles&) = delete;
 
   // Replaces `bytes`. False: the name is empty, so this recipient gets none. Errors name the file:
-  // it is not there, is no plain file, is too big, or the name is none of a file in the folder.
+  // it is not there, is no plain file, is too big, changes while it is read, or the name is none of
+  // a file in the folder.
   absl::StatusOr<bool> Read(std::string_view name, std::string* bytes) const;
 
  private:

@@ -27,7 +27,7 @@ class RelayPool::Member final : public JobSource, public LaneEvents {
     if (--pool_->in_flight_ == 0 && pool_->members_.size() > 1) pool_->Wake();
   }
   size_t jobs_waiting() const override {
-    if (!pool_->MayTake(*this)) return 0;
+    if (pool_->feed_->paused() || !pool_->MayTake(*this)) return 0;
     return pool_->given_back_.size() + pool_->feed_->jobs_waiting();
   }
   bool exhausted() const override {
@@ -163,7 +163,7 @@ void RelayPool::Rejoin(Member* member) {
 }
 
 bool RelayPool::TakeJobFor(Member* member, Job* job) {
-  if (!MayTake(*member)) return false;
+  if (feed_->paused() || !MayTake(*member)) return false;
   if (!given_back_.empty()) {
     *job = given_back_.front();
     given_back_.pop_front();

@@ -29,6 +29,7 @@ class JobFeed {
   virtual bool TakeJob(Job* job) = 0;  // false: none right now
   virtual size_t jobs_waiting() const = 0;
   virtual bool exhausted() const = 0;  // none now and none will come
+  virtual bool paused() const = 0;     // none is to be taken for now, also none given back
 };
 
 class RelayPoolEvents {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -13,9 +14,11 @@
 #include <utility>
 
 #include "io/base/time.h"
+#include "pipeline/control/control_socket.h"
 #include "pipeline/settle/checkpoint.h"
 #include "pipeline/settle/event_log.h"
 #include "pipeline/settle/ledger.h"
+#include "pipeline/shard/campaign_status.h"
 #include "pipeline/shard/feeder.h"
 #include "pipeline/shard/shard.h"
 #include "pipeline/shard/wake_event.h"
@@ -58,6 +61,10 @@ class Runner {
   absl::Status FeedShards();
   bool NothingIsLeft() const;
   void StopFeeding();
+  void ServeControl();
+  std::string Obey(std::string_view request);
+  void SetPaused(bool paused);
+  CampaignStatus StatusNow() const;
   absl::Status DiskStatus() const;
   void Drain();
   bool TooManyRenderFailures() const;
@@ -89,6 +96,7 @@ class Runner {
   std::optional<Feeder> feeder_;
   std::optional<Checkpoint> checkpoint_;
   std::unique_ptr<EventLog> events_;
+  std::unique_ptr<ControlSocket> control_;
   UndeliveredFile undelivered_{""};
   RejectedRows rejected_;
   RecipientRecord record_;
@@ -96,6 +104,7 @@ class Runner {
   uint64_t dropped_to_ = 0;
   size_t turn_ = 0;  // the shard that is fed next
   bool feeding_done_ = false, draining_ = false, abandoned_ = false;
+  bool paused_ = false, cancelled_ = false;
   io::MonoTime start_, last_progress_;
   absl::Status dkim_status_;  // of the last look at the keys
 };
@@ -220,6 +229,9 @@ absl::Status Runner::OpenFiles() {
   undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
   rejected_.set_path(campaign_->dir() + "/rejected.csv");
   checkpoint_.emplace(ledger_.get());
+  auto control = ControlSocket::Open(campaign_->dir(), [this] { wake_.Signal(); });
+  if (!control.ok()) return control.status();
+  control_ = *std::move(control);
   return TellWhatWasInFlight();
 }
 
@@ -261,6 +273,48 @@ absl::Status Runner::FeedShards() {
   const bool fed = feeder_->next_due() != UnixSeconds{0};
   for (const auto& worker : workers_) worker->shard->settler().set_eager(fed);
   return absl::OkStatus();
+}
+
+// --- What other processes say ---
+
+void Runner::ServeControl() {
+  if (auto request = control_->Take()) control_->Reply(Obey(*request));
+}
+
+std::string Runner::Obey(std::string_view request) {
+  if (request == kAskPause || request == kAskResume) {
+    SetPaused(request == kAskPause);
+  } else if (request == kAskCancel) {
+    cancelled_ = true;
+    if (!draining_) Drain();
+  } else if (request != kAskStatus) {
+    return R"({"error":"status, pause, resume and cancel are what can be asked"})";
+  }
+  return ToJson(StatusNow());
+}
+
+// What is in flight is finished; connections that have nothing to do are closed soon.
+void Runner::SetPaused(bool paused) {
+  if (paused == paused_) return;
+  paused_ = paused;
+  for (const auto& worker : workers_) worker->shard->SetPaused(paused);
+  if (options_.on_notice) options_.on_notice(paused ? "paused" : "going on");
+}
+
+CampaignStatus Runner::StatusNow() const {
+  const RunProgress progress = Progress();
+  CampaignStatus status;
+  status.campaign = campaign_->id();
+  const bool waiting = progress.next_try != absl::InfiniteFuture();
+  status.state = draining_ ? "stopping" : paused_ ? "paused" : waiting ? "waiting" : "sending";
+  status.pid = getpid();
+  status.recipients = progress.recipients;
+  status.counts = progress.counts;
+  status.left = progress.recipients - std::min(progress.recipients, progress.settled());
+  status.sessions = progress.sessions_open;
+  status.elapsed_s = absl::ToDoubleSeconds(progress.elapsed);
+  status.next_try = progress.next_try;
+  return status;
 }
 
 bool Runner::NothingIsLeft() const {
@@ -306,6 +360,7 @@ absl::Status Runner::Feed() {
       status.Update(FeedShards());
       if (NothingIsLeft()) StopFeeding();
     }
+    ServeControl();
     Housekeeping();
     status.Update(DiskStatus());
     if (!status.ok() && !draining_) Drain();
@@ -417,6 +472,7 @@ RunProgress Runner::Progress() const {
   }
   p.elapsed = io::MonotonicNow() - start_;
   const auto due = feeder_->next_due();
+  p.paused = paused_;
   if (due && *due != 0 && pushed_ == notes_) p.next_try = absl::FromUnixSeconds(*due);
   return p;
 }
@@ -442,6 +498,14 @@ std::vector<RelayResult> Runner::RelayResults() const {
 RunResult Runner::Result() {
   RunResult result;
   result.final = Progress();
+  if (cancelled_ && !abandoned_) {
+    // Read anew: those who never had a turn are no shard's.
+    const Ledger::Counts counts = ledger_->Count();
+    for (size_t i = 0; i < kOutcomes; ++i) {
+      result.final.counts[i] = counts[static_cast<size_t>(StateOf(static_cast<Outcome>(i)))];
+    }
+  }
+  result.cancelled = cancelled_;
   result.interrupted = Interrupted(1);
   result.too_many_render_failures = TooManyRenderFailures();
   result.abandoned = abandoned_;
@@ -483,6 +547,7 @@ absl::StatusOr<RunResult> Runner::Run() {
   status = Feed();
   if (!abandoned_) StopWorkers();
   DrainNotes();
+  if (cancelled_ && !abandoned_) CancelRest(ledger_.get());
   if (!abandoned_ && status.ok()) status = ListDeferred();
   return Finish(status);
 }
@@ -501,6 +566,16 @@ absl::StatusOr<RunResult> Runner::Finish(absl::Status status) {
 }
 
 }  // namespace
+
+void CancelRest(Ledger* ledger) {
+  for (uint32_t i = 0; i < ledger->size(); ++i) {
+    LedgerSlot slot = ledger->Get(i);
+    if (slot.state != SlotState::kPending && slot.state != SlotState::kDeferred) continue;
+    slot.state = SlotState::kCancelled;
+    slot.due = 0;
+    ledger->Put(i, slot);
+  }
+}
 
 uint64_t RunProgress::settled() const {
   return std::accumulate(counts.begin(), counts.end(), uint64_t{0});

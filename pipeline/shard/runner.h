@@ -2,6 +2,9 @@
 // them with who is to be tried, writes events, tells progress, and stops them in order. It ends
 // when nobody is left to be tried: a recipient that was deferred is waited for.
 //
+// While it runs, other processes ask and command it over the socket `control` in the campaign's
+// folder (campaign_status.h has the words).
+//
 // The ledger is written by the shards and synced every few seconds. When it cannot be synced, or
 // the events cannot be written, the shards stop at once and what they have settled is kept.
 //
@@ -41,6 +44,7 @@ struct RunProgress {
   absl::Duration elapsed;
   // Nobody can be tried before this: all that are left were deferred. Infinite future: not so.
   absl::Time next_try = absl::InfiniteFuture();
+  bool paused = false;
   uint64_t count(Outcome o) const { return counts[static_cast<size_t>(o)]; }
   uint64_t settled() const;  // deferred ones too
 };
@@ -71,6 +75,7 @@ struct RelayResult {
 
 struct RunResult {
   RunProgress final;
+  bool cancelled = false;      // by `volley cancel`
   bool nothing_to_do = false;  // earlier runs had settled everybody; no relay was asked
   bool interrupted = false;
   uint64_t delivered_before = 0;          // by earlier runs
@@ -86,6 +91,9 @@ struct RunResult {
   std::vector<ReasonCount> reasons;  // why not delivered, commonest first
   std::string undelivered_path;      // empty: everybody was delivered
 };
+
+// Everybody who is not settled for good, nor uncertain, becomes cancelled.
+void CancelRest(Ledger* ledger);
 
 // Commits a new campaign once a relay is ready. Errors: Unavailable: no relay can be used, why,
 // and what to do; FailedPrecondition: another process is sending it; DataLoss: recipients.bin or

@@ -50,6 +50,11 @@ void Shard::RequestDrain() {
   WakeReactor();
 }
 
+void Shard::SetPaused(bool paused) {
+  paused_.store(paused, std::memory_order_release);
+  WakeReactor();
+}
+
 void Shard::SetWakeable(io::Reactor* reactor) {
   const std::lock_guard lock(wakeable_mutex_);
   wakeable_ = reactor;

@@ -52,6 +52,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
   size_t Push(std::span<const Job> jobs);  // as many as fit
   void NoMoreJobs();
   void RequestDrain();  // take no more, finish what is in flight
+  void SetPaused(bool paused);
 
   // --- any thread ---
   State state() const { return state_.load(std::memory_order_acquire); }
@@ -75,6 +76,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
   bool TakeJob(Job* job) override;
   size_t jobs_waiting() const override;
   bool exhausted() const override;
+  bool paused() const override { return paused_.load(std::memory_order_acquire); }
   // RelayPoolEvents
   void OnPoolReady() override;
   void OnPoolFailed(std::string why) override;
@@ -114,6 +116,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
   std::atomic<bool> no_more_{false};
   std::atomic<bool> drain_{false};
   std::atomic<bool> lost_{false};
+  std::atomic<bool> paused_{false};
   std::atomic<uint32_t> sessions_open_{0};
   std::atomic<State> state_{State::kStarting};
   std::string failure_;  // written before state_ becomes kFailed

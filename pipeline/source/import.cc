@@ -4,16 +4,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "engine/message/address.h"
 #include "engine/message/utf8.h"
 #include "pipeline/source/address_column.h"
 #include "pipeline/source/list_reader.h"
 #include "pipeline/source/recipient_file.h"
 #include "pipeline/source/rejected_csv.h"
+#include "pipeline/source/text.h"
 
 namespace volley::pipeline {
 namespace {
@@ -46,9 +49,10 @@ std::string NoValueReason(std::string_view column, std::string_view used_at) {
 
 // Why a row is not imported, and which of its text shows it.
 struct Rejection {
+  enum class Kind : uint8_t { kBad, kDuplicate, kSuppressed };
   std::string_view value;
   std::string reason;
-  bool is_duplicate = false;
+  Kind kind = Kind::kBad;
 };
 
 class Importer {
@@ -66,6 +70,7 @@ class Importer {
   std::optional<Rejection> CheckAddress(const Row& row);
   std::optional<Rejection> CheckRequired(const Row& row) const;
   absl::StatusOr<std::optional<Rejection>> CheckDuplicate(const Row& row);
+  absl::StatusOr<std::optional<Rejection>> CheckAdmitted(const Row& row);
   absl::Status Reject(const Row& row, const Rejection& rejection);
   absl::Status Finish();
   void NoteEncoding();
@@ -79,6 +84,9 @@ class Importer {
   std::unique_ptr<RejectedCsv> rejected_;
   std::vector<ImportOptions::Required> required_;
   std::optional<size_t> address_column_;
+  // Lines of those who were not admitted, by a hash of the address: a second row of theirs is a
+  // duplicate, as anybody's is. (One wrongly taken for a duplicate would not be mailed either.)
+  absl::flat_hash_map<uint64_t, uint64_t> not_admitted_;
   uint64_t not_utf8_early_ = 0;  // of the first kRowsForEncodingGuess rows
   // Of the row at hand; address_ is kept for its memory.
   std::string address_;
@@ -151,6 +159,11 @@ absl::Status Importer::TakeRow(const Row& row) {
     if (!duplicate.ok()) return duplicate.status();
     rejection = *std::move(duplicate);
   }
+  if (!rejection && options_.on_admit) {
+    auto refused = CheckAdmitted(row);
+    if (!refused.ok()) return refused.status();
+    rejection = *std::move(refused);
+  }
   if (rejection) return Reject(row, *rejection);
   ++result_.imported;
   return recipients_->Append(address_, needs_smtputf8_, row.line, row.fields);
@@ -216,14 +229,37 @@ absl::StatusOr<std::optional<Rejection>> Importer::CheckDuplicate(const Row& row
   std::optional<Rejection> rejection;
   if (*line) {
     rejection = Rejection{row.fields[*address_column_].bytes,
-                          fmt::format("duplicate of line {}", **line), /*is_duplicate=*/true};
+                          fmt::format("duplicate of line {}", **line), Rejection::Kind::kDuplicate};
   }
   return rejection;
 }
 
+absl::StatusOr<std::optional<Rejection>> Importer::CheckAdmitted(const Row& row) {
+  std::optional<Rejection> rejection;
+  const std::string_view value = row.fields[*address_column_].bytes;
+  std::string lower;
+  AsciiLower(address_, &lower);
+  const uint64_t hash = std::hash<std::string>{}(lower);
+  if (const auto seen = not_admitted_.find(hash); seen != not_admitted_.end()) {
+    rejection = Rejection{value, fmt::format("duplicate of line {}", seen->second),
+                          Rejection::Kind::kDuplicate};
+    return rejection;
+  }
+  auto reason = options_.on_admit(address_);
+  if (!reason.ok()) return reason.status();
+  if (reason->empty()) return rejection;
+  not_admitted_.emplace(hash, row.line);
+  rejection = Rejection{value, *std::move(reason), Rejection::Kind::kSuppressed};
+  return rejection;
+}
+
 absl::Status Importer::Reject(const Row& row, const Rejection& rejection) {
-  ++(rejection.is_duplicate ? result_.duplicates : result_.rejected);
-  return rejected_->Add(row.line, rejection.value, rejection.reason);
+  using Kind = Rejection::Kind;
+  ++(rejection.kind == Kind::kDuplicate    ? result_.duplicates
+     : rejection.kind == Kind::kSuppressed ? result_.suppressed
+                                           : result_.rejected);
+  const bool to_be_mended = rejection.kind != Kind::kSuppressed;
+  return rejected_->Add(row.line, rejection.value, rejection.reason, to_be_mended);
 }
 
 // rejected.csv first: recipients.bin under its name says that the import is complete.

@@ -6,8 +6,8 @@
 // that row). "-" reads standard input. Memory does not grow with the list but for the set that
 // finds duplicates (10 to 21 bytes a recipient).
 //
-// Every row ends in exactly one count: imported, duplicate or rejected; the latter two are lines of
-// rejected.csv: line, value, reason.
+// Every row ends in exactly one count: imported, duplicate, suppressed or rejected; all but the
+// first are lines of rejected.csv: line, value, reason.
 #ifndef VOLLEY_PIPELINE_SOURCE_IMPORT_H_
 #define VOLLEY_PIPELINE_SOURCE_IMPORT_H_
 
@@ -37,6 +37,9 @@ struct ImportOptions {
   };
   std::function<absl::StatusOr<std::vector<Required>>(std::span<const std::string> columns)>
       on_columns;
+  // Admission: why this address (canonical) is to get no mail; empty: it may. Asked once for each
+  // person, last. An error ends the import: who cannot be looked up is not to be mailed.
+  std::function<absl::StatusOr<std::string>(std::string_view address)> on_admit;
   // Called now and then: rows read so far, bytes read, total bytes (0: not known, a pipe).
   std::function<void(uint64_t rows, uint64_t bytes, uint64_t total_bytes)> on_progress;
 };
@@ -45,7 +48,8 @@ struct ImportResult {
   uint64_t rows = 0;  // rows of the list, header and blank lines not counted
   uint64_t imported = 0;
   uint64_t duplicates = 0;
-  uint64_t rejected = 0;  // not counting duplicates
+  uint64_t suppressed = 0;  // not admitted
+  uint64_t rejected = 0;    // not counting duplicates and suppressed ones
   std::vector<std::string> columns;
   std::string address_column;
   std::string format;  // "CSV, separator ';'", "JSON Lines"

@@ -55,10 +55,11 @@ absl::StatusOr<std::unique_ptr<RejectedCsv>> RejectedCsv::Create(const std::stri
   return rejected;
 }
 
-absl::Status RejectedCsv::Add(uint64_t line, std::string_view value, std::string_view reason) {
+absl::Status RejectedCsv::Add(uint64_t line, std::string_view value, std::string_view reason,
+                              bool is_sample) {
   line_.clear();
   AppendLine(line, value, reason, &line_);
-  if (samples_.size() < kSamples) samples_.push_back(line_);
+  if (is_sample && samples_.size() < kSamples) samples_.push_back(line_);
   line_ += "\r\n";
   return file_->Append(line_);
 }

@@ -29,8 +29,9 @@ class RejectedCsv {
 
   static absl::StatusOr<std::unique_ptr<RejectedCsv>> Create(const std::string& path);
 
-  absl::Status Add(uint64_t line, std::string_view value, std::string_view reason);
-  // The first few lines.
+  absl::Status Add(uint64_t line, std::string_view value, std::string_view reason,
+                   bool is_sample = true);
+  // The first few lines of those that may be one.
   const std::vector<std::string>& samples() const { return samples_; }
   absl::Status Finish() { return file_->Commit(); }
 

@@ -22,13 +22,6 @@ absl::Status CheckName(std::string_view what, std::string_view text) {
       "the {} of a suppression is over {} bytes or has control characters", what, kNameBytesMax));
 }
 
-absl::Status CheckNames(const Suppression& entry) {
-  if (absl::Status s = CheckName("list", entry.list); !s.ok()) return s;
-  if (absl::Status s = CheckName("reason", entry.reason); !s.ok()) return s;
-  if (absl::Status s = CheckName("source", entry.source); !s.ok()) return s;
-  return CheckName("campaign", entry.campaign);
-}
-
 template <typename T>
 absl::Status Keep(absl::StatusOr<T> made, std::optional<T>* out) {
   if (made.ok()) out->emplace(*std::move(made));
@@ -50,6 +43,13 @@ absl::StatusOr<std::string> CanonicalForSuppression(std::string_view address) {
   if (!info.ok()) return info.status();
   LowerAscii(&canonical);
   return canonical;
+}
+
+absl::Status CheckSuppressionNames(const Suppression& entry) {
+  if (absl::Status s = CheckName("list", entry.list); !s.ok()) return s;
+  if (absl::Status s = CheckName("reason", entry.reason); !s.ok()) return s;
+  if (absl::Status s = CheckName("source", entry.source); !s.ok()) return s;
+  return CheckName("campaign", entry.campaign);
 }
 
 // --- SuppressionList ---
@@ -96,7 +96,7 @@ absl::Status SuppressionList::PrepareAll() {
 absl::StatusOr<bool> SuppressionList::Add(const Suppression& entry) {
   const auto address = CanonicalForSuppression(entry.address);
   if (!address.ok()) return address.status();
-  if (absl::Status s = CheckNames(entry); !s.ok()) return s;
+  if (absl::Status s = CheckSuppressionNames(entry); !s.ok()) return s;
   const SuppressionView view{.address = *address,
                              .list = entry.list,
                              .reason = entry.reason,

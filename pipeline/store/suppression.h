@@ -68,6 +68,9 @@ void LowerAscii(std::string* text);
 // InvalidArgument: not an address.
 absl::StatusOr<std::string> CanonicalForSuppression(std::string_view address);
 
+// List, reason, source and campaign: bound, no control characters.
+absl::Status CheckSuppressionNames(const Suppression& entry);
+
 // Threading: one thread. Errors: as Store; InvalidArgument for an entry that cannot be one.
 class SuppressionList {
  public:

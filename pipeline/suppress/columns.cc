@@ -36,31 +36,45 @@ struct Layout {
   std::string_view default_reason = kReasonImported;
 };
 constexpr Layout kLayouts[] = {
-    {"volley suppress export", {"address", "list", "reason", "createdat"}, "reason", "createdat",
+    {"volley suppress export",
+     {"address", "list", "reason", "createdat"},
+     "reason",
+     "createdat",
      "campaign"},
     {"Postmark", {"emailaddress", "suppressionreason"}, "suppressionreason", "createdat", ""},
     {"Amazon SES", {"emailaddress", "reason", "lastupdatetime"}, "reason", "lastupdatetime", ""},
     {"SparkPost", {"recipient", "source", "description"}, "source", "created", ""},
-    {"SendGrid bounces and blocks", {"email", "status", "reason", "created"}, "status", "created",
+    {"SendGrid bounces and blocks",
+     {"email", "status", "reason", "created"},
+     "status",
+     "created",
      ""},
     {"SendGrid spam reports", {"email", "ip", "created"}, "", "created", "", kReasonComplaint},
     {"Mailgun bounces", {"address", "code", "error"}, "code", "createdat", "", kHardBounce},
     {"Mailgun unsubscribes", {"address", "tags"}, "", "createdat", "", kReasonUnsubscribe},
     {"Mailgun unsubscribes", {"address", "tag"}, "", "createdat", "", kReasonUnsubscribe},
-    {"Mailchimp unsubscribed", {"emailaddress", "unsubtime"}, "", "unsubtime",
-     "unsubcampaigntitle", kReasonUnsubscribe},
-    {"Mailchimp cleaned", {"emailaddress", "cleantime"}, "", "cleantime", "cleancampaigntitle",
+    {"Mailchimp unsubscribed",
+     {"emailaddress", "unsubtime"},
+     "",
+     "unsubtime",
+     "unsubcampaigntitle",
+     kReasonUnsubscribe},
+    {"Mailchimp cleaned",
+     {"emailaddress", "cleantime"},
+     "",
+     "cleantime",
+     "cleancampaigntitle",
      kHardBounce},
 };
 
 // Of files of no known layout, the most telling names first.
-constexpr std::string_view kReasonNames[] = {"suppressionreason", "suppressiontype", "reason",
-                                             "bouncetype",        "type",            "event",
-                                             "status",            "category"};
+constexpr std::string_view kReasonNames[] = {
+    "suppressionreason", "suppressiontype", "reason", "bouncetype", "type", "event", "status",
+    "category"};
 constexpr std::string_view kTimeNames[] = {
-    "suppressedat", "unsubscribedat", "bouncedat",  "createdat",      "created",   "addedat",
+    "suppressedat", "unsubscribedat", "bouncedat",  "createdat",      "created",    "addedat",
     "dateadded",    "datecreated",    "createdate", "creationdate",   "optoutdate", "timestamp",
-    "time",         "date",           "datetime",   "lastupdatetime", "updatedat", "updated"};
+    "time",         "date",           "datetime",   "lastupdatetime", "updatedat",  "updated"};
 
 struct Word {
   std::string_view word, reason;
@@ -181,7 +195,8 @@ absl::StatusOr<SuppressionColumns> FindSuppressionColumns(std::span<const std::s
     if (!address.ok()) return address.status();
     out.address = *address;
   }
-  absl::Status status = TakeNamed(columns, simplified, "--reason-column", named.reason, &out.reason);
+  absl::Status status =
+      TakeNamed(columns, simplified, "--reason-column", named.reason, &out.reason);
   status.Update(TakeNamed(columns, simplified, "--time-column", named.time, &out.time));
   status.Update(TakeNamed(columns, simplified, "--list-column", named.list, &out.list));
   if (!status.ok()) return status;

@@ -186,8 +186,8 @@ std::optional<int64_t> ParseTimeText(std::string_view text) {
   constexpr size_t kLongest = 64;
   text = TrimBlanks(text);
   if (text.empty() || text.size() > kLongest) return std::nullopt;
-  const bool number = std::all_of(text.begin(), text.end(),
-                                  [](char c) { return IsDigit(c) || c == '.'; });
+  const bool number =
+      std::all_of(text.begin(), text.end(), [](char c) { return IsDigit(c) || c == '.'; });
   if (number) return IsDigit(text.front()) ? ParseUnix(text) : std::nullopt;
   const bool year_first = text.size() > 4 && (text[4] == '-' || text[4] == '/');
   return year_first ? ParseIso(text) : ParseMailDate(text);

@@ -73,9 +73,9 @@ class Sent:
     def books(self, rows, delivered):
         """Every row is in one count, and what is counted is there: at the sink, in rejected.csv."""
         summary = self.result.summary()
-        outcomes = ("delivered", "bounced", "deferred", "suppressed", "uncertain", "left", "rejected",
-                    "duplicates")
-        expect_equal(sum(summary[k] for k in outcomes), rows, f"rows in the books of {summary}")
+        outcomes = ("delivered", "bounced", "deferred", "suppressed", "uncertain", "cancelled", "left",
+                    "rejected", "duplicates")
+        expect_equal(sum(summary.get(k, 0) for k in outcomes), rows, f"rows in the books of {summary}")
         expect_equal(summary["delivered"], len(delivered), "delivered")
         expect_equal(sorted(self.recipients()), sorted(delivered), "recipients at the sink")
         expect_equal(len(self.mails), len(delivered), "messages at the sink")
@@ -148,8 +148,9 @@ def test_no_row_can_write_a_header_of_its_own(t):
         expect_equal(sorted(int(r["line"]) for r in sent.rejected), list(range(2, 2 + len(HOSTILE))),
                      f"lines rejected with {place}")
         for row in sent.rejected:
-            expect(re.search(r'(?=.*(column "name"|value "\.")).*(line break|control character|NUL byte)', row["reason"]),
-                   f"no column and reason in {row}")
+            expect(re.search(r'column "name"|value "\."', row["reason"]), f"no column in {row}")
+            expect(re.search("line break or control character|NUL byte", row["reason"]),
+                   f"no reason in {row}")
         for message in sent.messages().values():
             expect(message["Bcc"] is None, "a Bcc")
 
@@ -166,8 +167,8 @@ def test_no_row_can_add_an_address_to_a_list_header(t):
     sent.nothing_injected()
     sent.books(len(rows), ["good@example.net"])
     for row in sent.rejected:
-        expect(re.search(r'header List-Unsubscribe.*"unsubscribe_url".*(white space|line break)', row["reason"]),
-               f"no place and reason in {row}")
+        wanted = r'header List-Unsubscribe.*"unsubscribe_url".*(white space|line break)'
+        expect(re.search(wanted, row["reason"]), f"no place and reason in {row}")
     message = sent.messages()["good@example.net"]
     expect_equal(message["List-Unsubscribe"], "<https://x.test/?a=1,2&b=%20>", "List-Unsubscribe")
 
@@ -180,8 +181,9 @@ def test_a_column_may_not_take_the_place_of_the_unsubscribe_link(t):
 def test_no_address_can_write_into_the_envelope(t):
     """The list's addresses go into RCPT TO, To and, by way of the token, the reverse-path (VERP)."""
     bad = [f"a@example.net\r\nRCPT TO:<{EVE}>", f"a@example.net>\nRCPT TO:<{EVE}", f"a@example.net, {EVE}",
-           f"<{EVE}> SIZE=1", f"a@example.net> NOTIFY=NEVER ORCPT=rfc822;{EVE}", f"a@example.net\r\n.\r\n{EVE}",
-           f"Eve <{EVE}>, b@example.net", "a@example.net\x00", f"a\r\n {EVE}", f'"a>\r\nRCPT TO:<{EVE}"@example.net']
+           f"<{EVE}> SIZE=1", f"a@example.net> NOTIFY=NEVER ORCPT=rfc822;{EVE}",
+           f"a@example.net\r\n.\r\n{EVE}", f"Eve <{EVE}>, b@example.net", "a@example.net\x00",
+           f"a\r\n {EVE}", f'"a>\r\nRCPT TO:<{EVE}"@example.net']
     rows = [{"email": "good@example.net"}] + [{"email": address} for address in bad]
     t.run("keys", "dkim", "new", "example.test", "--selector", "s1").expect_code(0)
     for extra in ({}, {"bounces": '"bounces@example.test"', "kind": '"bulk"',
@@ -230,8 +232,10 @@ def test_the_campaign_file_cannot_write_headers_either(t):
             ({"kind": '"bulk"', "extra": f'[unsubscribe]\nurl = "https://e.test/>, <mailto:{EVE}"\n'},
              ["unsubscribe URL", "0x3e"]),
             ({"kind": '"bulk"', "extra": ONE_CLICK + f'mailto = "u@e.test>, <mailto:{EVE}"\n'}, ["mailto"]),
-            ({"kind": '"bulk"', "extra": ONE_CLICK + f'list_id = "{injected} <news.e.test>"\n'}, ["list_id"]),
-            ({"extra": DKIM.replace("example.test", f"example.test{injected}") % "k.pem"}, ["domain to sign for"]),
+            ({"kind": '"bulk"', "extra": ONE_CLICK + f'list_id = "{injected} <news.e.test>"\n'},
+             ["list_id"]),
+            ({"extra": DKIM.replace("example.test", f"example.test{injected}") % "k.pem"},
+             ["domain to sign for"]),
     ):
         refused(t, *patterns, **campaign)
 
@@ -245,8 +249,8 @@ def name_in_to(message):
 def test_names_with_quotes_and_commas_come_out_as_they_are(t):
     """They are quoted or encoded, never taken for syntax: one mailbox, with the very same name."""
     names = [f'Ann "The Boss" O\'Hara, Jr. <{EVE}>', "back\\slash", "(comment)", "semi;colon: group",
-             f"=?utf-8?Q?=0D=0ABcc:_{EVE.replace('@', '=40')}?=", "Zoë, Ltd.", '"quoted"', EVE, "山田 太郎",
-             "مرحبا", "👩‍👩‍👧 family", "x" * 300, "Mr. " + "ü" * 200, ".", ",", '"', "\\", "<", ">"]
+             f"=?utf-8?Q?=0D=0ABcc:_{EVE.replace('@', '=40')}?=", "Zoë, Ltd.", '"quoted"',
+             EVE, "山田 太郎", "مرحبا", "👩‍👩‍👧 family", "x" * 300, "Mr. " + "ü" * 200, ".", ",", '"', "\\", "<", ">"]
     rows = [{"email": f"r{i}@example.net", "name": name} for i, name in enumerate(names)]
     sent = send(t, rows, subject='"{{name}}"', to_name='"{{name}}"')
     sent.books(len(rows), [row["email"] for row in rows])
@@ -263,7 +267,8 @@ def test_names_with_quotes_and_commas_come_out_as_they_are(t):
 def test_a_lone_surrogate_is_refused(t):
     """JSON can spell what UTF-8 cannot hold; a pair of two halves is a character like others."""
     rows = [{"email": "a@example.net", "name": "x\ud800y"}, {"email": "b@example.net", "name": "\udc00"},
-            {"email": "c@example.net", "name": "x\ud83d\ude00y"}, {"email": "d@example.net\udfff", "name": "x"},
+            {"email": "c@example.net", "name": "x\ud83d\ude00y"},
+            {"email": "d@example.net\udfff", "name": "x"},
             {"email": "e@example.net", "name": "x", "items": [{"n": "\ud800"}]},
             {"email": "f@example.net", "name": "x", "items": [{"n": "ok"}]}]
     rows = [{"items": [], **row} for row in rows]
@@ -273,7 +278,8 @@ def test_a_lone_surrogate_is_refused(t):
     reasons = {int(row["line"]): row["reason"] for row in sent.rejected}
     expect_equal(sorted(reasons), [1, 2, 4, 5], "lines rejected")
     for line, column in ((1, "name"), (2, "name"), (4, "email")):
-        expect(f'"{column}"' in reasons[line] and "ud800" in reasons[line], f"line {line}: {reasons[line]!r}")
+        expect(f'"{column}"' in reasons[line] and "ud800" in reasons[line],
+               f"line {line}: {reasons[line]!r}")
     expect("items" in reasons[5], f"line 5: {reasons[5]!r}")
 
 
@@ -293,7 +299,8 @@ def test_bytes_that_are_not_utf8_are_refused_row_by_row(t):
 
 def test_a_list_in_another_encoding_is_said_to_be_one(t):
     rows = "email,name\n" + "".join(f"r{i}@example.net,Jürgen\n" for i in range(20))
-    refused(t, r"list\.csv", "all 20 rows", "line 2", "iconv -f WINDOWS-1252 -t UTF-8", rows=rows.encode("latin-1"))
+    refused(t, r"list\.csv", "all 20 rows", "line 2", "iconv -f WINDOWS-1252 -t UTF-8",
+            rows=rows.encode("latin-1"))
     refused(t, r"list\.csv:1", "UTF-16", "iconv -f UTF-16", rows=rows.encode("utf-16"))
 
 
@@ -316,7 +323,8 @@ def test_images_that_are_missing_are_named(t):
     image(shown, '["lgoo.png"]', r"h\.html:2", r"cid:logo\.png", **{"lgoo.png": b"png"})
     image("<p>x</p>", '["logo.png"]', r"logo\.png", r"shown nowhere", r"cid:logo\.png")
     image('<img src="cid:{{name}}">', '["logo.png"]', r"h\.html:1", "cid: with a variable")
-    image(shown, '["logo.png", "other/logo.png"]', r"other/logo\.png", "two of the name", **{"other/logo.png": b"x"})
+    image(shown, '["logo.png", "other/logo.png"]', r"other/logo\.png", "two of the name",
+          **{"other/logo.png": b"x"})
 
 
 def test_a_file_name_cannot_write_a_header(t):
@@ -329,7 +337,8 @@ def test_a_file_name_cannot_write_a_header(t):
     sent = send(t, extra=f"[attachments]\nfiles = {json.dumps(names, ensure_ascii=False)}\n",
                 files={name: b"file" for name in names})
     (message,) = sent.messages().values()
-    expect_equal([part.get_filename() for part in message.iter_attachments()], names, "names of attachments")
+    got = [part.get_filename() for part in message.iter_attachments()]
+    expect_equal(got, names, "names of attachments")
 
 
 def test_attachments_over_the_limit_are_refused(t):
@@ -339,8 +348,8 @@ def test_attachments_over_the_limit_are_refused(t):
     # It is the encoded size that counts, and that of all together.
     refused(t, r'attachment "big\.bin"', "921600 bytes, 1261136 as it is sent", "1048576",
             files={"big.bin": bytes(900 << 10)}, extra=limit % '["big.bin"]')
-    refused(t, "message has at least", "1048576", files={"a.bin": bytes(500 << 10), "b.bin": bytes(500 << 10)},
-            extra=limit % '["a.bin", "b.bin"]')
+    refused(t, "message has at least", "1048576",
+            files={"a.bin": bytes(500 << 10), "b.bin": bytes(500 << 10)}, extra=limit % '["a.bin", "b.bin"]')
     refused(t, r"attachment .*gone\.pdf", "no such file", extra=limit % '["gone.pdf"]')
     refused(t, "attachment .*folder", extra=limit % '["."]')
     sent = send(t, extra=limit % '["a.bin"]', files={"a.bin": bytes(700 << 10)})
@@ -352,11 +361,12 @@ def test_files_of_recipients_come_from_their_folder_only(t):
     os.makedirs(t.dir / "files/sub")
     os.mkfifo(t.dir / "files/fifo")
     os.symlink(t.dir / "secret.txt", t.dir / "files/link")
-    files = {"secret.txt": f"secret of {EVE}", "files/.hidden": EVE, "files/sub/x.txt": EVE, "files/ok.txt": "fine",
-             "files/big.bin": bytes(2 << 20), f"files/a\r\nBcc: {EVE}": EVE}
+    files = {"secret.txt": f"secret of {EVE}", "files/.hidden": EVE, "files/sub/x.txt": EVE,
+             "files/ok.txt": "fine", "files/big.bin": bytes(2 << 20), f"files/a\r\nBcc: {EVE}": EVE}
     folder_only, plain = "not the name of a file in this folder", "no plain file"
     bad = {"../secret.txt": folder_only, str(t.dir / "secret.txt"): folder_only, "sub/x.txt": folder_only,
-           "sub/../ok.txt": folder_only, ".hidden": folder_only, "..": folder_only, "..\\secret.txt": folder_only,
+           "sub/../ok.txt": folder_only, ".hidden": folder_only, "..": folder_only,
+           "..\\secret.txt": folder_only,
            f"a\r\nBcc: {EVE}": folder_only, "x" * 300: folder_only, "sub": plain, "fifo": plain,
            "link": "symbolic link", "gone.txt": "No such file", "big.bin": "2097152 bytes; at most 1048576"}
     rows, _ = list_of(bad, "file", good=0)
@@ -376,7 +386,8 @@ def test_files_of_recipients_come_from_their_folder_only(t):
 
 
 def test_a_setup_for_files_of_recipients_that_cannot_be_is_refused(t):
-    for own, patterns in (('column = "name"\n', ["column", "folder"]), ('folder = "f"\n', ["column", "folder"]),
+    for own, patterns in (('column = "name"\n', ["column", "folder"]),
+                          ('folder = "f"\n', ["column", "folder"]),
                           ('column = "name"\nfolder = "gone"\n', ["gone", "no such file"]),
                           ('column = "nmae"\nfolder = "."\n', ['column "nmae"', "email, name"])):
         refused(t, *patterns, extra="[attachments]\n" + own)
@@ -396,8 +407,8 @@ def test_dkim_keys_that_others_can_read_are_refused(t):
     path = t.dir / "example.test.s1.pem"
     for mode in (0o644, 0o604, 0o660, 0o622, 0o666):
         os.chmod(path, mode)
-        refused(t, r"DKIM key .*example\.test\.s1\.pem", f"mode 0{mode:o}", r"chmod 600 .*example\.test\.s1\.pem",
-                extra=DKIM % path.name)
+        refused(t, r"DKIM key .*example\.test\.s1\.pem", f"mode 0{mode:o}",
+                r"chmod 600 .*example\.test\.s1\.pem", extra=DKIM % path.name)
     os.chmod(path, 0o600)
     send(t, extra=DKIM % path.name).books(1, ["ann@example.net"])
 
@@ -407,8 +418,9 @@ def test_dkim_keys_that_cannot_sign_are_refused(t):
     private(t, "public.pem", "-----BEGIN PUBLIC KEY-----\nMFwwDQYJ\n-----END PUBLIC KEY-----\n")
     private(t, "nonsense.pem", "hello\n")
     (t.dir / "folder.pem").mkdir()
-    for name, patterns in (("short.pem", ["768 bits", "1024", "2048"]), ("public.pem", ["public key", "private key"]),
-                           ("nonsense.pem", ["PEM"]), ("gone.pem", ["no such file"]), ("folder.pem", ["folder"])):
+    for name, patterns in (("short.pem", ["768 bits", "1024", "2048"]),
+                           ("public.pem", ["public key", "private key"]), ("nonsense.pem", ["PEM"]),
+                           ("gone.pem", ["no such file"]), ("folder.pem", ["folder"])):
         refused(t, f"DKIM key .*{name}", *patterns, extra=DKIM % name)
 
 
@@ -420,7 +432,8 @@ def test_unsubscribe_keys_that_others_can_read_are_refused(t):
     e2e.shutil.rmtree(t.dir / "state")
     for mode in (0o644, 0o604, 0o660, 0o622):
         private(t, "u.key", key, mode)
-        refused(t, "unsubscribe key .*u\\.key", f"mode 0{mode:o}", "chmod 600 .*u\\.key", kind='"bulk"', extra=setup)
+        refused(t, "unsubscribe key .*u\\.key", f"mode 0{mode:o}", "chmod 600 .*u\\.key", kind='"bulk"',
+                extra=setup)
     for text in (b"", b"hello\n"):
         private(t, "u.key", text)
         refused(t, "unsubscribe key .*u\\.key", kind='"bulk"', extra=setup)
@@ -440,7 +453,8 @@ def test_rows_that_make_no_message_are_rejected_and_the_campaign_goes_on(t):
                "control character, which a header cannot hold"),
               ("3", "r1@example.net", r'subject:1:1: column "name" is "bell\x07": it has a line break or '
                "control character, which a header cannot hold")]
-    expect_equal(sorted((r["line"], r["value"], r["reason"]) for r in sent.rejected), wanted, "rejected.csv")
+    got = sorted((row["line"], row["value"], row["reason"]) for row in sent.rejected)
+    expect_equal(got, wanted, "rejected.csv")
 
 
 def test_people_are_told_which_rows_make_no_message(t):
@@ -448,7 +462,8 @@ def test_people_are_told_which_rows_make_no_message(t):
     sink = e2e.Sink(t)
     path = write(t, rows, subject='"{{name}}"', via=sink.url)
     dry = t.run("send", path, "--state", "state", "--dry-run").expect_code(1)
-    dry.expect_says("2 messages composed", r'1 cannot be composed; first: line 2, r0@example\.net: subject.*line break')
+    dry.expect_says("2 messages composed",
+                    r"1 cannot be composed; first: line 2, r0@example\.net: subject.*line break")
     sent = t.run("send", path, "--state", "state", "--no-progress", "--name", "it").expect_code(1)
     sent.expect_says(r"delivered 2 ", r'1 +rejected +subject:1:1: column "name" is "two\\nlines"',
                      r"lines in the list: state/campaigns/it/rejected\.csv")

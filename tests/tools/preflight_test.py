@@ -300,7 +300,8 @@ def test_spf_broken_one_way_at_a_time(t):
          "merge them"),
         (set_txt(DOMAIN, "v=spf1 ipv4:198.18.0.1 -all"), {"spf-syntax": "error"}, "ipv4:198.18.0.1",
          "mend or remove that term"),
-        (includes(11), {"spf-too-many-lookups": "error"}, "lookup number 11; 10 are allowed", "remove includes"),
+        (includes(11), {"spf-too-many-lookups": "error"}, "lookup number 11; 10 are allowed",
+         "remove includes"),
         (set_txt(DOMAIN, "v=spf1 +all"), {"spf-allows-all": "warning"}, r"\+all", "~all or -all"),
     ])
     good = Good(t)
@@ -494,7 +495,8 @@ def test_a_check_to_ignore_that_is_none_is_refused_with_the_nearest_name(t):
     campaign = Good(t, 5).write()
     for command in (["preflight"], ["send", "--via", "smtp://127.0.0.1:9"]):
         for wrong, words in (("dmark-missing", 'did you mean "dmarc-missing"'),
-                             ("zzz", r'no check "zzz".*docs/preflight\.md'), ("DMARC-MISSING", "dmarc-missing"),
+                             ("zzz", r'no check "zzz".*docs/preflight\.md'),
+                             ("DMARC-MISSING", "dmarc-missing"),
                              ("a\x1b[2Jb", r"no check"), ("", "no check")):
             result = t.run(*command, campaign, "--state", "state", "--ignore", wrong).expect_code(2)
             result.expect_says("--ignore", words)
@@ -506,13 +508,15 @@ def test_verbose_names_every_check_and_why_one_was_not_made(t):
     good = Good(t)
     _, text = good.preflight("--verbose", code=0)
     for check in documented():
-        expect(re.search(rf"^(passed   {check}|skipped  {check}: .+)$", text.out, re.M), f"no {check}\n{text}")
+        line = rf"^(passed   {check}|skipped  {check}: .+)$"
+        expect(re.search(line, text.out, re.M), f"no {check}\n{text}")
 
 
 def test_a_campaign_that_cannot_be_made_is_wrong_usage(t):
     good = Good(t, 5)
     good.campaign["text"] = "gone.txt"
-    t.run("preflight", good.write(), "--state", "state").expect_code(2).expect_says(r"gone\.txt", "no such file")
+    result = t.run("preflight", good.write(), "--state", "state").expect_code(2)
+    result.expect_says(r"gone\.txt", "no such file")
     expect(not (t.dir / "state").exists(), "the preflight left a state folder")
 
 
@@ -533,7 +537,8 @@ def test_an_error_keeps_anything_from_being_sent(t):
     result.expect_says("error: from-domain-public-provider", "nothing was sent", "--ignore")
     expect_equal(result.out, "", "standard output")
     expect_equal(t.left_behind(), [], "files left behind")
-    sending(t, good, sink, "--ignore", "from-domain-public-provider").expect_code(0).expect_counts(delivered=5)
+    ignored = sending(t, good, sink, "--ignore", "from-domain-public-provider")
+    ignored.expect_code(0).expect_counts(delivered=5)
     expect_equal(sink.stop()["messages"], 5, "messages at the sink")
 
 

@@ -10,13 +10,17 @@
 namespace volley::tools {
 
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view text) {
+  // absl knows no days.
+  const bool days = text.ends_with('d');
+  const std::string number(text.substr(0, text.size() - (days ? 1 : 0)));
   absl::Duration duration;
-  if (!absl::ParseDuration(std::string(text), &duration) || duration < absl::ZeroDuration() ||
-      duration == absl::InfiniteDuration()) {
+  if (!absl::ParseDuration(days ? number + "h" : number, &duration) ||
+      duration < absl::ZeroDuration() || duration == absl::InfiniteDuration()) {
     return absl::InvalidArgumentError(fmt::format(
-        "'{}' is not a duration: write a number with its unit, like 20ms, 1.5s, 2m or 1h", text));
+        "'{}' is not a duration: write a number with its unit, like 20ms, 1.5s, 2m, 1h or 2d",
+        text));
   }
-  return duration;
+  return days ? duration * 24 : duration;
 }
 
 absl::StatusOr<uint64_t> ParseBytes(std::string_view text) {

@@ -13,7 +13,7 @@
 
 namespace volley::tools {
 
-// "20ms", "1.5s", "2m", "1h30m", "0": never negative, never infinite.
+// "20ms", "1.5s", "2m", "1h30m", "2d", "0": never negative, never infinite.
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
 
 // "123", "64K", "10M", "2G" (powers of 1024).

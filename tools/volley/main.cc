@@ -18,6 +18,8 @@
 #include "tools/volley/preview.h"
 #include "tools/volley/send.h"
 #include "tools/volley/sink.h"
+#include "tools/volley/status.h"
+#include "tools/volley/suppress.h"
 #include "tools/volley/unsubscribe.h"
 
 namespace {
@@ -72,10 +74,12 @@ int main(int argc, char** argv) {
   app.footer("volley COMMAND --help shows each command's options, with examples.");
   int exit_code = 0;
   volley::tools::AddSendCommand(app, &exit_code);
+  volley::tools::AddStatusCommands(app, &exit_code);
   volley::tools::AddPreviewCommand(app, &exit_code);
   volley::tools::AddPreflightCommand(app, &exit_code);
   volley::tools::AddCheckCommand(app, &exit_code);
   volley::tools::AddKeysCommand(app, &exit_code);
+  volley::tools::AddSuppressCommand(app, &exit_code);
   volley::tools::AddUnsubscribeCommand(app, &exit_code);
   volley::tools::AddSinkCommand(app, &exit_code);
   try {

@@ -14,6 +14,12 @@ namespace {
 constexpr absl::Duration kPlainLineEvery = absl::Seconds(5);
 constexpr double kSmoothing = 0.2;  // weight of the newest reading in the rate
 
+std::string Share(uint64_t bytes, uint64_t total_bytes) {
+  if (total_bytes == 0) return "";
+  return fmt::format(" ({:.0f} %)",
+                     100.0 * static_cast<double>(bytes) / static_cast<double>(total_bytes));
+}
+
 }  // namespace
 
 std::string Grouped(uint64_t number) {
@@ -60,11 +66,12 @@ void Progress::Notice(const std::string& text) {
 }
 
 void Progress::Importing(uint64_t rows, uint64_t bytes, uint64_t total_bytes) {
-  const std::string share = total_bytes == 0
-                                ? ""
-                                : fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(bytes) /
-                                                                 static_cast<double>(total_bytes));
-  Show(fmt::format("reading the list: {} rows{}", Grouped(rows), share));
+  Show(fmt::format("reading the list: {} rows{}", Grouped(rows), Share(bytes, total_bytes)));
+}
+
+void Progress::Suppressing(uint64_t rows, uint64_t written, uint64_t bytes, uint64_t total_bytes) {
+  Show(fmt::format("{} rows read{}, {} of them stored", Grouped(rows), Share(bytes, total_bytes),
+                   Grouped(written)));
 }
 
 void Progress::Sending(const pipeline::RunProgress& p) {

@@ -1,5 +1,6 @@
-// Progress: what a person sees while a campaign runs: one line that rewrites itself on a terminal,
-// a plain line every few seconds elsewhere. On standard error, so that standard output stays clean.
+// Progress: what a person sees while a campaign or an import runs: one line that rewrites itself on
+// a terminal, a plain line every few seconds elsewhere. On standard error, so that standard output
+// stays clean.
 #ifndef VOLLEY_TOOLS_VOLLEY_PROGRESS_H_
 #define VOLLEY_TOOLS_VOLLEY_PROGRESS_H_
 
@@ -20,6 +21,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void Importing(uint64_t rows, uint64_t bytes, uint64_t total_bytes);
+  // An import into the suppression list.
+  void Suppressing(uint64_t rows, uint64_t written, uint64_t bytes, uint64_t total_bytes);
   void Sending(const pipeline::RunProgress& progress);
   void Notice(const std::string& text);  // a line that stays, also when progress is off
   void Clear();                          // takes the rewriting line away

@@ -103,12 +103,14 @@ int DryRun(const Campaign& campaign, bool json) {
                                         {"composed", composed},
                                         {"rejected", import.rejected + failed},
                                         {"duplicates", import.duplicates},
+                                        {"suppressed", import.suppressed},
                                         {"bytes", bytes}};
     fmt::print("{}\n", out.dump());
   } else {
-    fmt::print("dry run, nothing is sent: {} recipients ({}), {} duplicates, {} rejected\n",
+    fmt::print("dry run, nothing is sent: {} recipients ({}), {} duplicates, {} suppressed, "
+               "{} rejected\n",
                Grouped(campaign.recipients().count()), import.format, Grouped(import.duplicates),
-               Grouped(import.rejected));
+               Grouped(import.suppressed), Grouped(import.rejected));
     for (const std::string& line : import.rejected_samples) fmt::print("    {}\n", line);
     for (const std::string& note : import.notes) fmt::print("{}\n", note);
     fmt::print("{} messages composed, {} bytes on average\n", Grouped(composed),
@@ -149,28 +151,23 @@ absl::StatusOr<std::unique_ptr<Campaign>> PrepareCampaign(const CampaignDefiniti
   return campaign;
 }
 
-// "90s", "5m", "2h", "2d"; 0 is 0.
-absl::StatusOr<absl::Duration> ParseSpan(std::string_view flag, const std::string& text) {
-  absl::Duration span;
-  const bool days = text.size() > 1 && text.back() == 'd';
-  const std::string hours = days ? text.substr(0, text.size() - 1) + "h" : text;
-  if (!absl::ParseDuration(hours, &span) || span < absl::ZeroDuration() ||
-      span > absl::Hours(24 * 365)) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} {}: write a time such as 90s, 5m, 2h or 2d", flag, text));
-  }
-  return days ? span * 24 : span;
+absl::StatusOr<absl::Duration> RetryFlag(std::string_view flag, const std::string& text) {
+  constexpr absl::Duration kMax = absl::Hours(24 * 30);
+  auto span = ParseDuration(text);
+  if (span.ok() && *span <= kMax) return span;
+  return absl::InvalidArgumentError(
+      fmt::format("{} {}: write a time up to 30d, such as 90s, 5m, 2h or 2d", flag, text));
 }
 
 absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind,
                              pipeline::RunOptions* run) {
   if (!flags.retry_for.empty()) {
-    const auto span = ParseSpan("--retry-for", flags.retry_for);
+    const auto span = RetryFlag("--retry-for", flags.retry_for);
     if (!span.ok()) return span.status();
     run->retry.give_up_after = *span;
   }
   if (!flags.retry_first.empty()) {
-    const auto span = ParseSpan("--retry-first", flags.retry_first);
+    const auto span = RetryFlag("--retry-first", flags.retry_first);
     if (!span.ok()) return span.status();
     run->retry.first = std::max(*span, absl::Seconds(1));
     run->retry.longest = std::max(run->retry.longest, *span);
@@ -197,7 +194,7 @@ pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const 
 
 int ExitCode(const pipeline::RunResult& result, const Totals& totals) {
   if (result.interrupted && totals.left > 0) return 130;
-  return totals.delivered + totals.suppressed == result.final.recipients ? 0 : 1;
+  return totals.delivered + totals.suppressed == totals.recipients ? 0 : 1;
 }
 
 int Send(const CLI::App& command, const SendFlags& flags) {
@@ -223,8 +220,12 @@ int Send(const CLI::App& command, const SendFlags& flags) {
 
   const auto preflight = PreflightBeforeSend(**campaign, relays, flags.preflight, resolver->get());
   if (!preflight.ok()) return ReportError(preflight.status());
-  auto suppressed =
-      pipeline::SuppressionSnapshot::Load(flags.campaign.state_dir, (*campaign)->list());
+  absl::StatusOr<std::shared_ptr<const pipeline::SuppressionSnapshot>> suppressed =
+      (*campaign)->suppressed();
+  if (*suppressed == nullptr) {
+    suppressed =
+        pipeline::SuppressionSnapshot::Load(flags.campaign.state_dir, (*campaign)->list());
+  }
   if (!suppressed.ok()) return ReportError(suppressed.status());
   RaiseFileLimit();
   pipeline::RunOptions run = MakeRunOptions(*definition, flags, &progress);

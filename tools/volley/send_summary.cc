@@ -72,11 +72,13 @@ void PrintRelays(const pipeline::RunResult& r) {
 
 Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult& r) {
   Totals t{};
+  // Those who were not admitted are recipients that the run never saw.
+  t.recipients = r.final.recipients + campaign.import().suppressed;
   t.delivered = r.final.count(Outcome::kDelivered);
   t.bounced = r.final.count(Outcome::kBounced);
   t.deferred = r.final.count(Outcome::kDeferred);
   t.uncertain = r.final.count(Outcome::kUncertain);
-  t.suppressed = r.final.count(Outcome::kSuppressed);
+  t.suppressed = campaign.import().suppressed + r.final.count(Outcome::kSuppressed);
   t.rejected = campaign.import().rejected + r.final.count(Outcome::kUnrenderable);
   t.left = r.final.recipients - r.final.settled();
   t.elapsed_s = absl::ToDoubleSeconds(r.final.elapsed);
@@ -89,7 +91,7 @@ Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult&
 void PrintSummaryJson(const pipeline::Campaign& campaign, const pipeline::RunResult& r,
                       const Totals& t, const pipeline::PreflightResult& preflight) {
   const nlohmann::ordered_json out = {{"campaign", campaign.id()},
-                                      {"recipients", r.final.recipients},
+                                      {"recipients", t.recipients},
                                       {"delivered", t.delivered},
                                       {"bounced", t.bounced},
                                       {"deferred", t.deferred},
@@ -114,7 +116,7 @@ void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult&
                   const Totals& t) {
   const auto& import = campaign.import();
   const std::string format = import.format.empty() ? "" : fmt::format(" ({})", import.format);
-  fmt::print("campaign {}: {} recipients{}\n", campaign.id(), Grouped(r.final.recipients), format);
+  fmt::print("campaign {}: {} recipients{}\n", campaign.id(), Grouped(t.recipients), format);
   if (r.resumed_after > 0) {
     fmt::print("  {} of them were settled by earlier runs\n", Grouped(r.resumed_after));
   }
@@ -147,6 +149,9 @@ void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult&
     fmt::print(
         "  rows no message could be made of, with their lines in the list: {}/rejected.csv\n",
         campaign.dir());
+  }
+  if (const uint64_t n = r.final.count(Outcome::kCancelled)) {
+    fmt::print("  cancelled {}\n", Grouped(n));
   }
   if (r.too_many_render_failures) {
     fmt::print("stopped: more copies could not be made than --max-render-failures allows\n");

@@ -11,7 +11,7 @@
 namespace volley::tools {
 
 struct Totals {
-  uint64_t delivered, bounced, deferred, uncertain, suppressed, rejected, left;
+  uint64_t recipients, delivered, bounced, deferred, uncertain, suppressed, rejected, left;
   double elapsed_s, messages_per_s, cpu_us_per_message;
 };
 

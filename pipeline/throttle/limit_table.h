@@ -1,0 +1,72 @@
+// LimitTable: owns every named limit, and finds those that apply to a lane when the lane is made.
+//
+// Quotas and warm-ups are counted in files of `quota_dir`, one each, named after the key; without
+// the folder they live in memory.
+//
+// Threading: any thread; a mutex, as nothing here happens per message. Lifetime: outlives the sets,
+// leases and pointers it gave; limits are never removed. Errors: InvalidArgument for an impossible
+// limit; what a quota's file says (FailedPrecondition, DataLoss, ResourceExhausted); all name the
+// limit.
+#ifndef VOLLEY_PIPELINE_THROTTLE_LIMIT_TABLE_H_
+#define VOLLEY_PIPELINE_THROTTLE_LIMIT_TABLE_H_
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "pipeline/throttle/limit.h"
+#include "pipeline/throttle/limit_set.h"
+
+namespace volley::pipeline {
+
+class LimitTable {
+ public:
+  struct Options {
+    std::string quota_dir;             // exists; "": quotas end with the process
+    RoomListener* listener = nullptr;  // told when waiting may have an end; outlives the table
+  };
+  explicit LimitTable(Options options) : options_(std::move(options)) {}
+
+  // The limit of this key, made if there is none; one that is there stays as it is. `plan` is
+  // obeyed on top of the rest. `now` places what its quotas counted before.
+  absl::StatusOr<Limit*> FindOrAdd(const LimitKey& key, const LimitSpec& spec,
+                                   const ClockReading& now,
+                                   std::optional<WarmUp> plan = std::nullopt);
+  Limit* Find(const LimitKey& key);  // null: there is none
+
+  // Every limit that applies to `lane`, which has all parts filled in that it knows.
+  // ResourceExhausted: more than one set can hold.
+  absl::StatusOr<LimitSet> SetFor(const LimitKey& lane);
+
+  // Lets the warm-ups follow the calendar. Call it again at the time it returns (InfiniteFuture:
+  // never) and after the wall clock was set; it says OnRoom if more is allowed.
+  absl::Time FollowPlans(absl::Time now);
+  // All quota files, for the machine that loses its power: the first error.
+  absl::Status Sync();
+
+  // What a person should know of quotas that were opened, once.
+  std::vector<std::string> TakeNotes();
+  std::vector<const Limit*> limits() const;  // in the order they were made
+
+ private:
+  absl::Status OpenQuotas(Limit* limit, const ClockReading& now);
+  absl::StatusOr<std::unique_ptr<Quota>> OpenQuota(const LimitKey& key, std::string_view suffix,
+                                                   const RateSpec& spec, const ClockReading& now,
+                                                   std::unique_ptr<QuotaFile>* file);
+  static bool AddCounters(std::vector<Limit*>& limits, LimitSet* set);
+
+  const Options options_;
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<Limit>> limits_;
+  absl::flat_hash_map<LimitKey, Limit*> by_key_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace volley::pipeline
+
+#endif  // VOLLEY_PIPELINE_THROTTLE_LIMIT_TABLE_H_
