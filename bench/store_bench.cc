@@ -1,4 +1,5 @@
-// The suppression list at a sender's size: loading it, looking people up, one opt-out.
+// The suppression list at a sender's size: loading it, looking people up, one opt-out; bounces as
+// the store thread counts them.
 //
 // VOLLEY_BENCH_ENTRIES sets how many entries (default 1,000,000; the figures in
 // pipeline/store/README.md are of 10,000,000, which take about 1 GB of disk below $TMPDIR).
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/store/bounce_history.h"
 #include "pipeline/store/suppression.h"
 
 namespace {
@@ -107,5 +109,69 @@ void AddOne(benchmark::State& state) {
   }
 }
 BENCHMARK(AddOne)->Unit(benchmark::kMicrosecond)->Iterations(200);
+
+// Batches of `range` events: a campaign's bounces, each of another person (as nearly all are), some
+// of whom bounced in the campaign before; one in twenty suppresses at once.
+void CountBounces(benchmark::State& state) {
+  std::string path = (std::filesystem::temp_directory_path() / "volley-bench-XXXXXX").string();
+  const std::string dir = mkdtemp(path.data());
+  auto history = *BounceHistory::Open(
+      dir, {{.category = "recipient_unknown", .count = 1},
+            {.category = "mailbox_full", .count = 3, .distinct_campaigns = true},
+            {.category = "unknown", .count = 5}});
+  const auto batch = static_cast<size_t>(state.range(0));
+  std::vector<std::string> addresses(batch);
+  std::vector<BounceEvent> events(batch);
+  int64_t next = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    for (size_t i = 0; i < batch; ++i) {
+      const int64_t n = next++;
+      addresses[i] = Address(n * 7919 % 400'000);
+      events[i] = {.address = addresses[i],
+                   .category = n % 20 == 0  ? "recipient_unknown"
+                               : n % 2 == 0 ? "mailbox_full"
+                                            : "unknown",
+                   .campaign = n < 400'000 ? "april" : "may",
+                   .at = absl::FromUnixMillis(1'700'000'000'000 + n)};
+    }
+    state.ResumeTiming();
+    const auto decisions = history->RecordBatch(events, "bench");
+    if (!decisions.ok()) state.SkipWithError(decisions.status().ToString().c_str());
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(batch) * state.iterations());
+  history.reset();
+  std::error_code error;
+  std::filesystem::remove_all(dir, error);
+}
+BENCHMARK(CountBounces)->Arg(10'000)->Iterations(80)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// People without a bounce: nearly everybody who gets a message.
+void CountDeliveries(benchmark::State& state) {
+  std::string path = (std::filesystem::temp_directory_path() / "volley-bench-XXXXXX").string();
+  const std::string dir = mkdtemp(path.data());
+  auto history = *BounceHistory::Open(dir, {{.category = "unknown", .count = 5}});
+  const BounceEvent bounce{.address = "x@y.org",
+                           .category = "unknown",
+                           .campaign = "may",
+                           .at = absl::FromUnixSeconds(1'700'000'000)};
+  (void)history->Record(bounce, "bench");
+  std::vector<std::string> addresses;
+  std::vector<BounceEvent> events;
+  for (int64_t i = 0; i < 10'000; ++i) addresses.push_back(Address(i));
+  for (const std::string& address : addresses) {
+    events.push_back({.address = address,
+                      .category = "",
+                      .campaign = "may",
+                      .at = absl::FromUnixSeconds(1'700'000'000),
+                      .kind = BounceEvent::Kind::kDelivered});
+  }
+  for (auto _ : state) benchmark::DoNotOptimize(history->RecordBatch(events, "bench").ok());
+  state.SetItemsProcessed(10'000 * state.iterations());
+  history.reset();
+  std::error_code error;
+  std::filesystem::remove_all(dir, error);
+}
+BENCHMARK(CountDeliveries)->Unit(benchmark::kMillisecond);
 
 }  // namespace

@@ -79,7 +79,7 @@ class SpfRules {
           "publish what the relay's operator names for it, such as  {}",
           TxtRecord(situation_.spf_domain, RecordWith(record, "include:spf.their-domain.example")));
     }
-    const std::string publish =
+    std::string publish =
         fmt::format("publish  {}", TxtRecord(situation_.spf_domain, RecordWith(record, terms)));
     if (situation_.service != nullptr || !situation_.through_relay) return publish;
     return publish + "  and ask the relay's operator which addresses it sends from";

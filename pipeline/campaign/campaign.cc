@@ -240,7 +240,9 @@ absl::Status Campaign::ImportList(const PrepareOptions& options) {
   how.limit = options.limit;
   how.on_progress = options.on_progress;
   how.on_columns = [this](auto columns) { return RequiredColumns(columns); };
-  if (absl::Status s = AdmitBySuppression(&how); !s.ok()) return s;
+  if (options.admit) {
+    if (absl::Status s = AdmitBySuppression(&how); !s.ok()) return s;
+  }
   auto result = ImportRecipients(how);
   if (!result.ok()) return result.status();
   import_ = *std::move(result);

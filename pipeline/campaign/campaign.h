@@ -37,6 +37,7 @@ struct PrepareOptions {
   uint64_t limit = 0;    // only the first so many recipients; 0: all
   bool restart = false;  // an old campaign of this name is replaced (at Commit)
   bool scratch = false;  // never committed (dry run, preview): a taken name does not matter
+  bool admit = false;    // leave out who is suppressed (to look at copies, everybody will do)
   bool without_unsubscribe = false;  // bulk mail needs no one-click unsubscribing
   std::function<void(uint64_t rows, uint64_t bytes, uint64_t total_bytes)> on_progress;
 };

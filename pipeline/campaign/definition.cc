@@ -83,7 +83,7 @@ Setter Checked(const Place& place, const TextKey& key) {
   return [&place, key](const toml::node& node) -> absl::Status {
     if (absl::Status s = String(place, std::string(key.name), key.target)(node); !s.ok()) return s;
     const std::string& value = *key.target;
-    const absl::Status status = value.empty() ? absl::OkStatus() : key.check(value);
+    absl::Status status = value.empty() ? absl::OkStatus() : key.check(value);
     if (status.ok()) return status;
     return place.At(
         node, fmt::format("{}: {}", engine::message::Quoted(value), std::string(status.message())));
@@ -129,7 +129,9 @@ std::vector<KeySpec> OtherKeys(const Place& place, std::string_view table, Campa
   if (table == "limits") {
     return {{"connections", Count(place, "connections", 1, kMaxConnections, &d->connections)},
             {"messages_per_connection",
-             Count(place, "messages_per_connection", 0, UINT32_MAX, &d->messages_per_connection)}};
+             Count(place, "messages_per_connection", 0, UINT32_MAX, &d->messages_per_connection)},
+            {"rate", Rate(place, "rate", CheckRate, &d->rate)},
+            {"quota", Rate(place, "quota", CheckQuota, &d->quota)}};
   }
   if (table == "attachments") {
     AttachmentsDefinition& a = d->attachments;
@@ -204,7 +206,8 @@ TableSpec FrozenTable(const Place& place, FrozenFacts* facts) {
            {"date", String(place, "date", &facts->date_rfc3339)},
            number("boundary_seed", &facts->boundary_seed),
            number("rejected", &facts->rejected),
-           number("duplicates", &facts->duplicates), number("suppressed", &facts->suppressed)}};
+           number("duplicates", &facts->duplicates),
+           number("suppressed", &facts->suppressed)}};
 }
 
 // toml++ reports parse errors by exception; it ends here.
@@ -318,6 +321,8 @@ std::string FormatCampaignFile(const CampaignDefinition& definition, const Froze
   PutCount(&tables["campaign"], "dkim_expires_days", d.dkim_expires_days);
   PutCount(&tables["limits"], "connections", d.connections);
   PutCount(&tables["limits"], "messages_per_connection", d.messages_per_connection);
+  if (d.rate) tables["limits"].insert_or_assign("rate", FormatRate(*d.rate));
+  if (d.quota) tables["limits"].insert_or_assign("quota", FormatRate(*d.quota));
   toml::table& attachments = tables["attachments"];
   PutCount(&attachments, "message_mb_max", d.attachments.message_mb_max);
   if (!d.attachments.files.empty()) {
@@ -355,6 +360,8 @@ CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinit
     d.attachments.inline_files = over.attachments.inline_files;
   }
   if (over.connections) d.connections = over.connections;
+  if (over.rate) d.rate = over.rate;
+  if (over.quota) d.quota = over.quota;
   if (over.messages_per_connection) d.messages_per_connection = over.messages_per_connection;
   return d;
 }

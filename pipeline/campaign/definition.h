@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "engine/message/composer.h"
 #include "pipeline/route/relay.h"
+#include "pipeline/throttle/limit_spec.h"
 
 namespace volley::pipeline {
 
@@ -75,6 +76,7 @@ struct CampaignDefinition {
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below
+  std::optional<RateSpec> rate, quota;              // of the whole campaign
 };
 
 inline constexpr uint32_t kDefaultConnections = 10;

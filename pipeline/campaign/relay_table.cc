@@ -73,6 +73,8 @@ absl::Status ReadRelay(const Place& place, const toml::table& table, RelayDefini
   std::vector<KeySpec> specs = Specs(place, RelayKeys(relay));
   for (const char* secret : {"password", "token"}) specs.push_back({secret, Refuse(place, secret)});
   specs.push_back({"auth_insecure", Flag(place, "auth_insecure", &relay->auth_insecure)});
+  specs.push_back({"rate", Rate(place, "rate", CheckRate, &relay->rate)});
+  specs.push_back({"quota", Rate(place, "quota", CheckQuota, &relay->quota)});
   specs.push_back({"weight", Count(place, "weight", 0, kMaxWeight, &relay->weight)});
   specs.push_back({"oauth2", [&place, relay](const toml::node& node) -> absl::Status {
                      if (!node.is_table()) {
@@ -119,6 +121,8 @@ toml::array FormatRelays(std::span<const RelayDefinition> relays) {
     toml::table table, oauth2;
     Put(RelayKeys(&relay), &table);
     if (relay.auth_insecure) table.insert_or_assign("auth_insecure", *relay.auth_insecure);
+    if (relay.rate) table.insert_or_assign("rate", FormatRate(*relay.rate));
+    if (relay.quota) table.insert_or_assign("quota", FormatRate(*relay.quota));
     if (relay.weight) table.insert_or_assign("weight", int64_t{*relay.weight});
     Put(Oauth2Keys(&relay.credentials.oauth2), &oauth2);
     if (!oauth2.empty()) table.insert_or_assign("oauth2", oauth2);

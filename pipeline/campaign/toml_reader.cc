@@ -65,6 +65,21 @@ Setter Count(const Place& place, const std::string& name, uint32_t min, uint32_t
   };
 }
 
+Setter Rate(const Place& place, const std::string& name, absl::Status (*check)(const RateSpec&),
+            std::optional<RateSpec>* target) {
+  return [&place, name, check, target](const toml::node& node) -> absl::Status {
+    const auto text = node.value_exact<std::string>();
+    if (!text) return place.At(node, fmt::format("\"{}\" must be text such as \"500/min\"", name));
+    const auto rate = ParseRate(*text);
+    const absl::Status status = rate.ok() ? check(*rate) : rate.status();
+    if (!status.ok()) {
+      return place.At(node, fmt::format("\"{}\": {}", name, std::string(status.message())));
+    }
+    *target = *rate;
+    return absl::OkStatus();
+  };
+}
+
 Setter Flag(const Place& place, const std::string& name, std::optional<bool>* target) {
   return [&place, name, target](const toml::node& node) -> absl::Status {
     const auto value = node.value_exact<bool>();

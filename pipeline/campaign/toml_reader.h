@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "pipeline/throttle/limit_spec.h"
 
 namespace volley::pipeline {
 
@@ -36,6 +37,9 @@ Setter Path(const Place& place, const std::string& name, std::string* target);
 Setter Paths(const Place& place, const std::string& name, std::vector<std::string>* target);
 Setter Count(const Place& place, const std::string& name, uint32_t min, uint32_t max,
              std::optional<uint32_t>* target);
+// "500/min": see ParseRate. `check`: CheckRate or CheckQuota.
+Setter Rate(const Place& place, const std::string& name, absl::Status (*check)(const RateSpec&),
+            std::optional<RateSpec>* target);
 Setter Flag(const Place& place, const std::string& name, std::optional<bool>* target);
 
 // Every key by its setter; one that `keys` does not have is an error that names the nearest.

@@ -28,9 +28,17 @@ Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settl
   VOLLEY_CHECK(!addresses_->empty() && options_.connections_max > 0);
   client_options_ = MakeClientOptions(options_.relay, options_.relay.endpoints[0]);
   client_options_.scram_keys = &scram_keys_;
+  if (options_.limits != nullptr) {
+    auto set = options_.limits->SetFor(options_.limit_key);
+    VOLLEY_CHECK(set.ok());  // more limits than a set can hold are refused where they are made
+    limits_ = *std::move(set);
+  }
 }
 
-Lane::~Lane() { VOLLEY_CHECK(open_ == 0); }
+Lane::~Lane() {
+  VOLLEY_CHECK(open_ == 0);
+  reactor_->CancelTimer(&park_timer_);
+}
 
 void Lane::Start() {
   if (done_ || takes_no_jobs()) return;
@@ -57,7 +65,29 @@ void Lane::Drain() {
 
 // --- Jobs ---
 
-bool Lane::TakeJob(Job* job) { return !takes_no_jobs() && source_->TakeJob(job); }
+bool Lane::TakeJob(Job* job, Permit* permit) {
+  if (takes_no_jobs() || parked_ || source_->jobs_waiting() == 0) return false;
+  const ThrottleAnswer answer = limits_.Take(reactor_->Now(), 1, permit);
+  if (!answer.granted()) {
+    Park(answer);
+    return false;
+  }
+  if (source_->TakeJob(job)) return true;
+  limits_.Return(permit);
+  return false;
+}
+
+void Lane::Park(const ThrottleAnswer& answer) {
+  parked_ = true;
+  if (!answer.again.is_infinite()) reactor_->SetTimer(&park_timer_, answer.again);
+  events_->OnLaneParked(&answer);
+}
+
+void Lane::Unpark() {
+  parked_ = false;
+  events_->OnLaneParked(nullptr);
+  OnJobs();
+}
 
 void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
                     const engine::smtp::ReplyView& reply) {
@@ -137,7 +167,8 @@ void Lane::CloseUnready() {
 void Lane::OpenSessions() {
   if (takes_no_jobs() || !ever_ready_ || hold_ != Hold::kNone) return;
   // Each session not ready yet, or idle, will take one of the waiting jobs.
-  size_t wanted = source_->jobs_waiting();
+  size_t wanted = parked_ ? 0 : source_->jobs_waiting();
+  if (!limits_.empty()) wanted = std::min<size_t>(wanted, 1);
   wanted -= std::min<size_t>(wanted, connecting_ + idle_.size());
   while (wanted > 0 && open_ < connections_now_ && connecting_ < connecting_now_) {
     OpenOne();

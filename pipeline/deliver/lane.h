@@ -34,14 +34,15 @@
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/settle/settler.h"
+#include "pipeline/throttle/limit_set.h"
+#include "pipeline/throttle/limit_table.h"
 
 namespace volley::pipeline {
 
 class Session;
 struct SessionEnd;
 
-// Where a lane's jobs come from. (Permits of the throttle will be asked for here, before a job is
-// taken.) Every job taken is either given back or settled.
+// Where a lane's jobs come from. Every job taken is either given back or settled.
 class JobSource {
  public:
   virtual ~JobSource() = default;
@@ -66,6 +67,8 @@ class LaneEvents {
   virtual void OnSessionsOpen(uint32_t open) = 0;
   // Something a person watching should know (connections refused for now, backing off).
   virtual void OnLaneNotice(std::string notice) = 0;
+  // It waits for a permit, and why; null: no more.
+  virtual void OnLaneParked(const ThrottleAnswer* answer) = 0;
   // No session is open and there is no more work, or Drain() has finished.
   virtual void OnLaneDone() = 0;
 };
@@ -78,6 +81,9 @@ struct LaneOptions {
   absl::Duration connect_timeout = absl::Seconds(30);
   // Another shard's lane to this relay is ready: what fails here is tried again.
   bool proven = false;
+  // Limits that apply to what this lane sends, by `limit_key`; null: none does.
+  LimitTable* limits = nullptr;
+  LimitKey limit_key;
 };
 
 // What a lane's connections were like, for the summary.
@@ -90,6 +96,8 @@ struct LaneStats {
   std::optional<engine::sasl::Mechanism> auth;
 };
 
+// Permits: a lane whose limits grant none is parked until the time they name; it opens a further
+// session only when a permit is there and no session that could use it.
 class Lane : private io::Timer {
  public:
   Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settler, LaneEvents* events,
@@ -113,7 +121,8 @@ class Lane : private io::Timer {
   enum class Hold : uint8_t { kNone, kBackOff, kCredentials };
 
   // --- for sessions ---
-  bool TakeJob(Job* job);
+  bool TakeJob(Job* job, Permit* permit);
+  void ReturnPermit(Permit* permit) { limits_.Return(permit); }
   bool no_more_jobs() const { return draining_ || finished_ || source_->exhausted(); }
   bool takes_no_jobs() const { return draining_ || finished_; }
   // A try that says nothing about the recipient. Deferred when it happens too often.
@@ -134,6 +143,8 @@ class Lane : private io::Timer {
   void OnSessionEnded(Session* session, const SessionEnd& end);
 
   void OnTimer() override;
+  void Park(const ThrottleAnswer& answer);
+  void Unpark();
   void OpenSessions();
   void OpenOne();
   void SetOpen(uint32_t open);
@@ -153,6 +164,15 @@ class Lane : private io::Timer {
   uint32_t ready() const { return open_ - connecting_; }
   std::string Notice(std::string_view what) const;
 
+  class ParkTimer final : public io::Timer {
+   public:
+    explicit ParkTimer(Lane* lane) : lane_(lane) {}
+    void OnTimer() override { lane_->Unpark(); }
+
+   private:
+    Lane* const lane_;
+  };
+
   io::Reactor* const reactor_;
   Press* const press_;
   JobSource* const source_;
@@ -163,6 +183,9 @@ class Lane : private io::Timer {
   engine::smtp::ClientOptions client_options_;         // tls becomes kOff when GiveUpTls()
   std::unique_ptr<io::TlsClientContext> tls_context_;  // null: no TLS yet
   LaneStats stats_;
+  LimitSet limits_;
+  ParkTimer park_timer_{this};
+  bool parked_ = false;
 
   std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused
   std::vector<Session*> free_, idle_;

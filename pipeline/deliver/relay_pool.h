@@ -41,7 +41,9 @@ class RelayPoolEvents {
   virtual void OnPoolLost() = 0;
   virtual void OnSessionsOpen(uint32_t open) = 0;
   virtual void OnNotice(std::string notice) = 0;
-  virtual void OnPoolDone() = 0;  // every job is settled, or Drain() or the failure is over
+  virtual void OnParked(
+      const ThrottleAnswer* answer) = 0;  // as LaneEvents::OnLaneParked, of any lane
+  virtual void OnPoolDone() = 0;          // every job is settled, or Drain() or the failure is over
 };
 
 class RelayPool : private io::Timer {

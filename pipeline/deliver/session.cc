@@ -129,11 +129,12 @@ void Session::FillWindow() {
 // Takes jobs until one is to be sent and can be composed; false when there is none.
 bool Session::AddNextJob(uint32_t slot_index) {
   Slot& slot = slots_[slot_index];
-  while (lane_->TakeJob(&slot.job)) {
+  while (lane_->TakeJob(&slot.job, &slot.permit)) {
     auto copy = lane_->TakeCopy();
     const Press::Made made = lane_->press_->Make(slot.job, copy.get());
     if (made.outcome) {
       lane_->ReturnCopy(std::move(copy));
+      lane_->ReturnPermit(&slot.permit);
       lane_->Settle(slot.job, *made.outcome, CommandKind::kContent, {{}, {}, made.why});
       continue;
     }
@@ -242,7 +243,8 @@ void Session::OnClosed(const io::CloseInfo& info) {
   lane_->OnSessionEnded(this, end);
 }
 
-void Session::GiveBack(const Slot& slot, const Verdict& verdict) {
+void Session::GiveBack(Slot& slot, const Verdict& verdict) {
+  lane_->ReturnPermit(&slot.permit);
   lane_->press_->Keep(*slot.copy);
   lane_->GiveBack(slot.job, verdict.command, verdict.reply);
 }
@@ -250,7 +252,7 @@ void Session::GiveBack(const Slot& slot, const Verdict& verdict) {
 // 530: MAIL is not for us before a log-in (RFC 4954 §6) or STARTTLS (RFC 3207 §4): about the
 // session, not about the message.
 void Session::OnVerdict(const Verdict& verdict) {
-  const Slot& slot = slots_[verdict.tag];
+  Slot& slot = slots_[verdict.tag];
   if (verdict.reply.code.value() == kAuthRequiredCode) {
     GiveBack(slot, verdict);
     return lane_->OnSessionRefused(verdict.reply.text, client_.auth_required());
@@ -272,11 +274,15 @@ void Session::OnVerdict(const Verdict& verdict) {
   }
 }
 
-void Session::OnContentBegins(uint64_t tag) { lane_->Begin(slots_[tag].job); }
+void Session::OnContentBegins(uint64_t tag) {
+  LimitSet::Use(&slots_[tag].permit);
+  lane_->Begin(slots_[tag].job);
+}
 
 void Session::OnTransactionEnd(uint64_t tag) {
   Slot& slot = slots_[tag];
   slot.ended = true;
+  LimitSet::Use(&slot.permit);  // refused before its content: the server was asked all the same
   if (!sending_) lane_->ReturnCopy(std::move(slot.copy));
 }
 

@@ -23,6 +23,7 @@
 #include "pipeline/credentials/credentials.h"
 #include "pipeline/deliver/lane.h"
 #include "pipeline/deliver/limits.h"
+#include "pipeline/throttle/limit_set.h"
 
 namespace volley::pipeline {
 
@@ -52,6 +53,7 @@ class Session final : private io::ChannelHandler,
   struct Slot {
     std::unique_ptr<Copy> copy;  // null: the slot is free
     Job job;
+    Permit permit;       // taken until its content begins
     bool ended = false;  // has its verdict; memory waits for the send
   };
 
@@ -73,7 +75,7 @@ class Session final : private io::ChannelHandler,
   void FillWindow();
   bool AddNextJob(uint32_t slot);
   void Add(uint32_t slot, const RecipientRecord& record);
-  void GiveBack(const Slot& slot, const engine::smtp::Verdict& verdict);
+  void GiveBack(Slot& slot, const engine::smtp::Verdict& verdict);
   bool MessageLimitReached() const;
   void SendOutput();
   void SetReplyTimer();

@@ -80,6 +80,8 @@ absl::Status MergeAuth(const RelayDefinition& d, Relay* relay) {
   std::optional<uint32_t> weight = relay->url.weight;
   if (absl::Status s = Merge(*relay, "weight", d.weight, &weight); !s.ok()) return s;
   relay->weight = weight.value_or(1);
+  relay->rate = d.rate;
+  relay->quota = d.quota;
   return absl::OkStatus();
 }
 

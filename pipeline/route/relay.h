@@ -27,6 +27,7 @@
 #include "pipeline/credentials/credentials.h"
 #include "pipeline/route/relay_addresses.h"
 #include "pipeline/route/relay_url.h"
+#include "pipeline/throttle/limit_spec.h"
 
 namespace volley::pipeline {
 
@@ -44,6 +45,7 @@ struct RelayDefinition {
   std::string ciphers;          // TLS 1.2, OpenSSL's syntax
   std::string ciphersuites;     // TLS 1.3
   std::optional<uint32_t> weight;
+  std::optional<RateSpec> rate, quota;  // that it allows us, all campaigns together
 
   bool operator==(const RelayDefinition&) const = default;
 };
@@ -75,6 +77,7 @@ struct Relay {
   std::shared_ptr<CredentialKeeper> credentials;  // null: no AUTH
   std::optional<engine::sasl::Mechanism> auth;
   bool auth_insecure = false;
+  std::optional<RateSpec> rate, quota;  // that it allows us, all campaigns together
   uint32_t weight = 1;                  // share of the mail; 0: stands by until others are down
   std::vector<io::Endpoint> endpoints;  // in order of preference; from ResolveRelay, as of then
   std::shared_ptr<RelayAddresses> addresses;  // the same, kept fresh; null for a Unix path

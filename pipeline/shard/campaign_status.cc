@@ -15,6 +15,7 @@ std::string ToJson(const CampaignStatus& status) {
   out["left"] = status.left;
   out["sessions"] = status.sessions;
   out["elapsed_s"] = status.elapsed_s;
+  out["held_by"] = status.held_by;
   out["next_try"] = nullptr;
   if (status.next_try != absl::InfiniteFuture()) {
     out["next_try"] = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", status.next_try, absl::UTCTimeZone());
@@ -38,6 +39,7 @@ absl::StatusOr<CampaignStatus> ParseCampaignStatus(std::string_view json) {
   };
   status.campaign = text("campaign");
   status.state = text("state");
+  status.held_by = text("held_by");
   status.pid = static_cast<int64_t>(number("pid"));
   status.recipients = number("recipients");
   for (size_t i = 0; i < kOutcomes; ++i) {

@@ -28,6 +28,7 @@ struct CampaignStatus {
   uint64_t left = 0;  // not settled yet
   uint32_t sessions = 0;
   double elapsed_s = 0;  // of this run
+  std::string held_by;   // the limit it waits for just now, in words
   // Nobody is tried before this; infinite future: not so.
   absl::Time next_try = absl::InfiniteFuture();
 

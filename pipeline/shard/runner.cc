@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -23,6 +24,7 @@
 #include "pipeline/shard/shard.h"
 #include "pipeline/shard/wake_event.h"
 #include "pipeline/source/rejected_csv.h"
+#include "pipeline/throttle/limit_table.h"
 
 namespace volley::pipeline {
 namespace {
@@ -49,13 +51,14 @@ class Runner {
     uint32_t index = 0;
   };
 
-  std::vector<LaneOptions> LanesFor(uint32_t shard) const;
+  std::vector<LaneOptions> LanesFor(uint32_t shard);
   void MakeWorkers();
   absl::Status StartWorkers(size_t begin, size_t end);
   void RunWorker(Worker* worker);
   absl::Status WaitUntilReady();
   absl::Status RelayFailure(const std::string& why) const;
   absl::Status OpenLedger();
+  absl::Status MakeLimits();
   absl::Status OpenFiles();
   absl::Status Feed();
   absl::Status FeedShards();
@@ -90,6 +93,7 @@ class Runner {
   const RunOptions& options_;
   WakeEvent wake_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::optional<LimitTable> limits_;  // outlives the shards' lanes
   SettleRules rules_;
   std::unique_ptr<Ledger> ledger_;
   Ledger::Counts before_{};  // what earlier runs left
@@ -111,7 +115,7 @@ class Runner {
 
 // The campaign's connections, divided among the shards and then by weight; a relay that stands by
 // may have them all.
-std::vector<LaneOptions> Runner::LanesFor(uint32_t shard) const {
+std::vector<LaneOptions> Runner::LanesFor(uint32_t shard) {
   const uint32_t n = static_cast<uint32_t>(workers_.size());
   const uint32_t mine = options_.connections / n + (shard < options_.connections % n ? 1 : 0);
   uint32_t weights = 0;
@@ -127,6 +131,8 @@ std::vector<LaneOptions> Runner::LanesFor(uint32_t shard) const {
     lane.messages_per_connection = options_.messages_per_connection;
     lane.proven = shard > 0;
     lane.id = static_cast<uint16_t>(lanes.size());
+    lane.limits = &*limits_;
+    lane.limit_key = {.campaign = campaign_->id(), .relay = relay.name};
     lanes.push_back(std::move(lane));
   }
   return lanes;
@@ -222,6 +228,25 @@ absl::Status Runner::OpenLedger() {
   return absl::OkStatus();
 }
 
+absl::Status Runner::MakeLimits() {
+  std::error_code ec;
+  std::filesystem::create_directories(options_.quota_dir, ec);
+  limits_.emplace(LimitTable::Options{.quota_dir = options_.quota_dir});
+  const ClockReading now{io::MonotonicNow(), absl::Now()};
+  const auto add = [&](const LimitKey& key, const LimitSpec& spec) {
+    return !spec.rate && !spec.quota ? absl::OkStatus()
+                                     : limits_->FindOrAdd(key, spec, now).status();
+  };
+  absl::Status status = add({.campaign = campaign_->id()}, options_.limits);
+  for (const Relay& relay : options_.relays) {
+    status.Update(add({.relay = relay.name}, {.rate = relay.rate, .quota = relay.quota}));
+  }
+  for (const std::string& note : limits_->TakeNotes()) {
+    if (options_.on_notice) options_.on_notice(note);
+  }
+  return status;
+}
+
 absl::Status Runner::OpenFiles() {
   auto events = EventLog::Open(campaign_->dir(), campaign_->id());
   if (!events.ok()) return events.status();
@@ -314,6 +339,7 @@ CampaignStatus Runner::StatusNow() const {
   status.sessions = progress.sessions_open;
   status.elapsed_s = absl::ToDoubleSeconds(progress.elapsed);
   status.next_try = progress.next_try;
+  status.held_by = progress.held_by;
   return status;
 }
 
@@ -469,6 +495,7 @@ RunProgress Runner::Progress() const {
   }
   for (const auto& worker : workers_) {
     p.sessions_open += worker->shard->sessions_open();
+    if (p.held_by.empty()) p.held_by = worker->shard->held_by();
   }
   p.elapsed = io::MonotonicNow() - start_;
   const auto due = feeder_->next_due();
@@ -534,6 +561,8 @@ absl::StatusOr<RunResult> Runner::Run() {
     if (!status.ok()) return status;
     return Finish(status);
   }
+  status = MakeLimits();
+  if (!status.ok()) return status;
   MakeWorkers();
   status = StartWorkers(0, 1);
   if (status.ok()) status = WaitUntilReady();

@@ -45,6 +45,7 @@ struct RunProgress {
   // Nobody can be tried before this: all that are left were deferred. Infinite future: not so.
   absl::Time next_try = absl::InfiniteFuture();
   bool paused = false;
+  std::string held_by;  // the limit that some of it waits for just now: "relay ses: rate 14/s"
   uint64_t count(Outcome o) const { return counts[static_cast<size_t>(o)]; }
   uint64_t settled() const;  // deferred ones too
 };
@@ -54,6 +55,8 @@ struct RunOptions {
   std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
   // Copies that cannot be made before the campaign stops; 0: no limit.
   uint64_t render_failures_max = 0;
+  LimitSpec limits;       // of the whole campaign; relays have their own
+  std::string quota_dir;  // where quotas are kept over restarts; made if need be
   RetrySchedule retry;
   UncertainPolicy uncertain = UncertainPolicy::kSkip;
   uint32_t shards = 1;  // at most `connections` for each relay

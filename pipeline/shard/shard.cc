@@ -131,6 +131,17 @@ void Shard::OnPoolLost() {
   coordinator_->Signal();
 }
 
+void Shard::OnParked(const ThrottleAnswer* answer) {
+  if (answer != nullptr) parked_kind_.store(answer->kind, std::memory_order_relaxed);
+  parked_by_.store(answer == nullptr ? nullptr : answer->limit, std::memory_order_release);
+}
+
+std::string Shard::held_by() const {
+  const Limit* limit = parked_by_.load(std::memory_order_acquire);
+  const LimitKind kind = parked_kind_.load(std::memory_order_relaxed);
+  return limit == nullptr ? "" : ThrottleAnswer{.limit = limit, .kind = kind}.Why();
+}
+
 void Shard::OnSessionsOpen(uint32_t open) { sessions_open_.store(open, std::memory_order_relaxed); }
 
 void Shard::OnNotice(std::string notice) {

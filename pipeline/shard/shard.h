@@ -60,6 +60,8 @@ class Shard : private JobFeed, private RelayPoolEvents {
   // It was ready, but has no relay left: it puts off what it is fed.
   bool lost() const { return lost_.load(std::memory_order_acquire); }
   uint32_t sessions_open() const { return sessions_open_.load(std::memory_order_relaxed); }
+  // The limit that holds a lane of it back just now, in words; empty: none.
+  std::string held_by() const;
   Settler& settler() { return settler_; }
   const Settler& settler() const { return settler_; }
   std::vector<std::string> TakeNotices();
@@ -83,6 +85,7 @@ class Shard : private JobFeed, private RelayPoolEvents {
   void OnPoolLost() override;
   void OnSessionsOpen(uint32_t open) override;
   void OnNotice(std::string notice) override;
+  void OnParked(const ThrottleAnswer* answer) override;
   void OnPoolDone() override;
 
   void OnWake();
@@ -117,6 +120,8 @@ class Shard : private JobFeed, private RelayPoolEvents {
   std::atomic<bool> drain_{false};
   std::atomic<bool> lost_{false};
   std::atomic<bool> paused_{false};
+  std::atomic<const Limit*> parked_by_{nullptr};
+  std::atomic<LimitKind> parked_kind_{};
   std::atomic<uint32_t> sessions_open_{0};
   std::atomic<State> state_{State::kStarting};
   std::string failure_;  // written before state_ becomes kFailed

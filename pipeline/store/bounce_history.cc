@@ -4,12 +4,16 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "pipeline/store/suppression.h"
 
 namespace volley::pipeline {
 namespace {
+
+// Holds the index of some 400,000 addresses.
+constexpr uint32_t kCacheKib = 32 << 10;
 
 // First row still counted at `at`.
 int64_t WindowBegin(absl::Time at, absl::Duration window) {
@@ -18,8 +22,9 @@ int64_t WindowBegin(absl::Time at, absl::Duration window) {
 
 template <typename T>
 absl::Status Keep(absl::StatusOr<T> made, std::optional<T>* out) {
-  if (made.ok()) out->emplace(*std::move(made));
-  return made.status();
+  if (!made.ok()) return made.status();
+  out->emplace(*std::move(made));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -27,7 +32,9 @@ absl::Status Keep(absl::StatusOr<T> made, std::optional<T>* out) {
 absl::StatusOr<std::unique_ptr<BounceHistory>> BounceHistory::Open(
     const std::string& state_dir, std::vector<BounceThreshold> thresholds,
     const StoreOptions& options) {
-  auto store = Store::Open(state_dir, options);
+  StoreOptions with_cache = options;
+  if (with_cache.cache_kib == 0) with_cache.cache_kib = kCacheKib;
+  auto store = Store::Open(state_dir, with_cache);
   if (!store.ok()) return store.status();
   auto generation = Generation::Open(state_dir);
   if (!generation.ok()) return generation.status();
@@ -101,25 +108,37 @@ absl::StatusOr<std::optional<std::string>> BounceHistory::Record(const BounceEve
   return std::move(decisions->front().reason);
 }
 
+// Sorted by address, so that neighbours in the index are met together; what is of one address stays
+// in its order.
 absl::Status BounceHistory::Apply(std::span<const BounceEvent> events, std::string_view source,
                                   std::vector<Decision>* decisions) {
-  for (size_t i = 0; i < events.size(); ++i) {
-    const BounceEvent& event = events[i];
-    lower_.assign(event.address);
-    LowerAscii(&lower_);
-    if (event.kind == BounceEvent::Kind::kDelivered) {
-      if (absl::Status s = Forget(); !s.ok()) return s;
-      continue;
-    }
-    const auto threshold = thresholds_.find(event.category);
-    if (threshold == thresholds_.end()) continue;
-    const auto enough = IsEnough(event, threshold->second);
-    if (!enough.ok()) return enough.status();
-    if (!*enough) continue;
-    if (absl::Status s = Suppress(event, source); !s.ok()) return s;
-    decisions->push_back({i, std::string(event.category)});
+  std::vector<size_t> order(events.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return events[a].address < events[b].address; });
+  for (const size_t i : order) {
+    const auto suppressed = ApplyOne(events[i], source);
+    if (!suppressed.ok()) return suppressed.status();
+    if (*suppressed) decisions->push_back({i, std::string(events[i].category)});
   }
+  std::sort(decisions->begin(), decisions->end(),
+            [](const Decision& a, const Decision& b) { return a.event < b.event; });
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> BounceHistory::ApplyOne(const BounceEvent& event, std::string_view source) {
+  lower_.assign(event.address);
+  LowerAscii(&lower_);
+  if (event.kind == BounceEvent::Kind::kDelivered) {
+    if (absl::Status s = Forget(); !s.ok()) return s;
+    return false;
+  }
+  const auto threshold = thresholds_.find(event.category);
+  if (threshold == thresholds_.end()) return false;
+  const auto enough = IsEnough(event, threshold->second);
+  if (!enough.ok() || !*enough) return enough;
+  if (absl::Status s = Suppress(event, source); !s.ok()) return s;
+  return true;
 }
 
 // A hash stays in counted_ when the transaction fails or is another address's: that costs one look.

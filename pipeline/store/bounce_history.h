@@ -69,6 +69,7 @@ class BounceHistory {
   };
   // Counts a batch. Whom a threshold says to suppress is on the list, for all lists, when this
   // returns (in the same transaction), with `source` as where it came from; running senders know.
+  // Events of an address (in one spelling of its case) are taken in their order.
   // The same event (address, category, campaign and time) counts once, however often it is given.
   absl::StatusOr<std::vector<Decision>> RecordBatch(std::span<const BounceEvent> events,
                                                     std::string_view source);
@@ -85,6 +86,7 @@ class BounceHistory {
   absl::Status LoadCounted();
   absl::Status Apply(std::span<const BounceEvent> events, std::string_view source,
                      std::vector<Decision>* decisions);
+  absl::StatusOr<bool> ApplyOne(const BounceEvent& event, std::string_view source);
   absl::Status Forget();
   absl::StatusOr<bool> IsEnough(const BounceEvent& event, const BounceThreshold& threshold);
   absl::StatusOr<bool> Count(const BounceEvent& event, const BounceThreshold& threshold);

@@ -18,11 +18,13 @@
 namespace volley::pipeline {
 namespace {
 
+// A quota or a size limit is as full as a disk, but SQLite has only "I/O error" for it.
+bool IsFull(int system_error) {
+  return system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG;
+}
+
 absl::StatusCode CodeOf(int code, int system_error) {
-  // A quota or a size limit is as full as a disk, but SQLite has only "I/O error" for it.
-  if (system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG) {
-    return absl::StatusCode::kResourceExhausted;
-  }
+  if (IsFull(system_error)) return absl::StatusCode::kResourceExhausted;
   switch (code & 0xff) {  // the primary of an extended code
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -157,7 +159,7 @@ Store::~Store() {
 absl::Status Store::Check() {
   // One look at all three: another process may be making the file just now.
   if (absl::Status s = Execute("BEGIN"); !s.ok()) return s;
-  const absl::Status whose = CheckOwner();
+  absl::Status whose = CheckOwner();
   if (absl::Status s = Execute("COMMIT"); whose.ok() && !s.ok()) return s;
   if (!whose.ok()) return whose;
   if (absl::Status s = Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"); !s.ok()) {
@@ -226,13 +228,16 @@ absl::Status Store::CreateOrUpgrade() {
 }
 
 absl::Status Store::Error(std::string_view doing, int code) const {
-  const int system_error = database_ != nullptr ? sqlite3_system_errno(database_) : 0;
+  const int last_errno = errno;  // before anything here changes it
   const bool of_system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN ||
                          (code & 0xff) == SQLITE_FULL;
-  const absl::StatusCode status = CodeOf(code, of_system ? system_error : 0);
+  int system_error = of_system && database_ != nullptr ? sqlite3_system_errno(database_) : 0;
+  // SQLite notes it for a statement, but not for the commit at its end.
+  if (of_system && system_error == 0 && IsFull(last_errno)) system_error = last_errno;
+  const absl::StatusCode status = CodeOf(code, system_error);
   const char* what = database_ != nullptr ? sqlite3_errmsg(database_) : sqlite3_errstr(code);
   const std::string why =
-      of_system && system_error != 0 ? fmt::format(" ({})", std::strerror(system_error)) : "";
+      system_error != 0 ? fmt::format(" ({})", std::strerror(system_error)) : "";
   return absl::Status(status, fmt::format("{}: {}: {}{}{}", path_, doing, what, why,
                                           AdviceOn(status, (code & 0xff) != SQLITE_NOTADB)));
 }

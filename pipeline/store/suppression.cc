@@ -24,8 +24,9 @@ absl::Status CheckName(std::string_view what, std::string_view text) {
 
 template <typename T>
 absl::Status Keep(absl::StatusOr<T> made, std::optional<T>* out) {
-  if (made.ok()) out->emplace(*std::move(made));
-  return made.status();
+  if (!made.ok()) return made.status();
+  out->emplace(*std::move(made));
+  return absl::OkStatus();
 }
 
 }  // namespace

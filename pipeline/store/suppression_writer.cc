@@ -37,7 +37,7 @@ absl::StatusOr<PutResult> SuppressionWriter::Put(const SuppressionView& entry) {
   };
   if (absl::Status s = bind(insert_).Run(); !s.ok()) return s;
   if (store_->changed_rows() > 0) return PutResult::kAdded;
-  const auto result = Compare(entry);
+  auto result = Compare(entry);
   if (!result.ok() || *result != PutResult::kReplaced) return result;
   if (absl::Status s = bind(update_).Run(); !s.ok()) return s;
   return PutResult::kReplaced;

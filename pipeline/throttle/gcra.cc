@@ -25,11 +25,13 @@ int64_t Tolerance(const RateSpec& rate, std::optional<uint32_t> burst) {
 }  // namespace
 
 Gcra::Gcra(const RateSpec& rate, std::optional<uint32_t> burst)
-    : configured_per_(rate.per), tolerance_(Tolerance(rate, burst)), rate_(Pack(rate)) {}
+    : whole_per_(burst ? rate.per : std::min(rate.per, kLateness * 200)),
+      tolerance_(Tolerance(rate, burst)),
+      rate_(Pack(rate)) {}
 
 uint64_t Gcra::Pack(const RateSpec& rate) const {
   VOLLEY_CHECK(CheckRate(rate).ok());
-  const double share = std::min(absl::FDivDuration(rate.per, configured_per_), 1.0);
+  const double share = std::min(absl::FDivDuration(rate.per, whole_per_), 1.0);
   const auto fraction = static_cast<uint64_t>(share * static_cast<double>(kWholeTolerance));
   const int64_t span =
       TicksOf(rate.per) + kTicksPerNano + Unpack(fraction << kIntervalBits).tolerance;
@@ -88,9 +90,10 @@ io::MonoTime Gcra::ClaimTurn(io::MonoTime earliest, io::MonoTime mine) {
   if (earliest.is_infinite()) return earliest;
   const int64_t interval = pace().interval;
   const int64_t first = earliest.nanos() << kTicksShift;
-  const int64_t others = std::max<int64_t>(users_.load(std::memory_order_relaxed), 1) - 1;
-  // Nobody is sent further than a day and a half, and nothing overflows.
-  const int64_t ahead = std::min(others, (int64_t{1} << kIntervalBits) / interval) * interval;
+  const int64_t users = std::max<int64_t>(users_.load(std::memory_order_relaxed), 1);
+  // Nobody is sent further than a day and a half, and nothing overflows. One turn more than the
+  // others have, as `earliest` is rounded up to a nanosecond and turns are not.
+  const int64_t ahead = std::min(users, (int64_t{1} << kIntervalBits) / interval) * interval;
   const int64_t last = first + ahead;
   if (mine >= earliest && mine <= CeilToTime(last)) return mine;
   int64_t next = next_turn_.load(std::memory_order_relaxed);

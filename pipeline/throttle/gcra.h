@@ -74,9 +74,9 @@ inline constexpr absl::Duration kLateness = absl::Milliseconds(5);
 
 class Gcra {
  public:
-  // What Return() needs to know of a taking.
+  // What Return() needs to know of a taking; filled in by Take if it grants.
   struct Undo {
-    int64_t before = 0, after = 0;
+    int64_t before, after;
   };
 
   // REQUIRES: CheckRate(rate).ok(), burst within 1 .. BurstMax(rate).
@@ -121,8 +121,8 @@ class Gcra {
   Pace pace() const { return Unpack(rate_.load(std::memory_order_acquire)); }
   static io::MonoTime CeilToTime(int64_t ticks);
 
-  const absl::Duration configured_per_;
-  const int64_t tolerance_;  // ticks, of the configured rate
+  const absl::Duration whole_per_;  // rates per less than this have a share of the tolerance
+  const int64_t tolerance_;         // ticks, of the configured rate
   // Interval (50 bits), tolerance as a share of tolerance_ (14 bits). Acquire and release, so that
   // whoever has seen something done after SetRate takes at its rate.
   std::atomic<uint64_t> rate_;

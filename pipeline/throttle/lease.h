@@ -39,6 +39,7 @@ class [[nodiscard]] Lease {
   Lease(Lease&& other) noexcept
       : limit_(std::exchange(other.limit_, nullptr)), messages_(other.messages_) {}
   Lease& operator=(Lease&& other) noexcept {
+    if (this == &other) return *this;
     Lease old(std::move(*this));  // given back at the end
     limit_ = std::exchange(other.limit_, nullptr);
     messages_ = other.messages_;

@@ -26,7 +26,7 @@
 namespace volley::pipeline {
 
 struct LimitKey {
-  std::string campaign, source, provider, relay;
+  std::string campaign = {}, source = {}, provider = {}, relay = {};
 
   bool operator==(const LimitKey&) const = default;
   // Whether this limit applies to what `lane` (all parts filled in that it has) does.

@@ -111,11 +111,7 @@ ThrottleAnswer LimitSet::Take(io::MonoTime now, uint32_t n, Permit* permit) {
 
 io::MonoTime LimitSet::TakeFrom(const Counter& counter, io::MonoTime now, uint32_t n,
                                 Permit::Undo* undo) {
-  if (counter.rate != nullptr) {
-    undo->rate = {};
-    return counter.rate->Take(now, n, &undo->rate);
-  }
-  undo->quota = {};
+  if (counter.rate != nullptr) return counter.rate->Take(now, n, &undo->rate);
   return counter.quota->Take(now, n, &undo->quota);
 }
 

@@ -44,7 +44,7 @@ inline constexpr size_t kConnectionLimitsMax = 8;
 
 // Whether, and if not, when and why.
 struct ThrottleAnswer {
-  io::MonoTime again;            // when to ask again; Infinite: when OnRoom says so
+  io::MonoTime again = {};       // when to ask again; Infinite: when OnRoom says so
   const Limit* limit = nullptr;  // that refused; null: granted
   LimitKind kind = LimitKind::kRate;
 
@@ -61,10 +61,10 @@ class Permit {
  private:
   friend class LimitSet;
   union Undo {
-    Gcra::Undo rate = {};
+    Gcra::Undo rate;
     Quota::Undo quota;
   };
-  std::array<Undo, kPermitLimitsMax> undo_;
+  std::array<Undo, kPermitLimitsMax> undo_;  // as many as the set has
   bool taken_ = false;
 };
 
@@ -94,6 +94,7 @@ class LimitSet {
   LimitSet(LimitSet&& other) noexcept;
   LimitSet& operator=(LimitSet&& other) noexcept;
 
+  bool empty() const { return counters_size_ == 0; }
   // For a job with n recipients in one transaction. REQUIRES: n >= 1, `permit` is not taken.
   ThrottleAnswer Take(io::MonoTime now, uint32_t n, Permit* permit);
   // A permit whose message was not begun. Nothing happens if it is not taken.

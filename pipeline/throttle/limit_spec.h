@@ -50,14 +50,14 @@ absl::Status CheckQuota(const RateSpec& quota);
 
 // Everything one limit can say; what is absent is not limited.
 struct LimitSpec {
-  std::optional<uint32_t> connections;                 // at one time
-  std::optional<uint32_t> messages_per_connection;     // then QUIT
-  std::optional<uint32_t> recipients_per_transaction;  // RCPTs of one MAIL
-  std::optional<RateSpec> rate;                        // in any span of `per`, see Gcra
+  std::optional<uint32_t> connections = {};                 // at one time
+  std::optional<uint32_t> messages_per_connection = {};     // then QUIT
+  std::optional<uint32_t> recipients_per_transaction = {};  // RCPTs of one MAIL
+  std::optional<RateSpec> rate = {};                        // in any span of `per`, see Gcra
   // Permits that may go at once after a pause. Absent: one, and a few more where they make up for a
   // timer that fires late (kLateness). Each one more takes one off the pace: see Gcra.
-  std::optional<uint32_t> burst;
-  std::optional<RateSpec> quota;  // in any span of `per`, kept over restarts
+  std::optional<uint32_t> burst = {};
+  std::optional<RateSpec> quota = {};  // in any span of `per`, kept over restarts
 };
 
 // The first number that cannot be meant, by the name of its key: 0 of anything, a burst without a

@@ -154,7 +154,6 @@ io::MonoTime Quota::WhenFree(uint64_t newest, uint64_t wanted) {
 }
 
 void Quota::Return(const Undo& undo) {
-  if (undo.count == 0) return;
   const size_t index = undo.bucket % kSlots;
   std::atomic_ref<uint64_t> ref = slot(undo.bucket);
   uint64_t word = ref.load(std::memory_order_acquire);

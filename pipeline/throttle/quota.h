@@ -69,9 +69,9 @@ class Quota {
   static constexpr size_t kStateBytes = kStateWords * sizeof(uint64_t);
   using State = std::span<uint64_t, kStateWords>;
 
-  struct Undo {
-    uint64_t bucket = 0;
-    uint32_t count = 0;
+  struct Undo {  // filled in by Take if it grants
+    uint64_t bucket;
+    uint32_t count;
   };
 
   // `state`: all zero (a new quota) or what an earlier one left. `note`: what a person should know

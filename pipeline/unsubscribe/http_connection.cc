@@ -56,7 +56,7 @@ void HttpConnection::OnData(std::span<const char> bytes) {
   }
 }
 
-void HttpConnection::Answer(std::string bytes) {
+void HttpConnection::Answer(std::string_view bytes) {
   state_ = State::kAnswering;
   to_send_ += bytes;
   SetDeadline(kAnswerMax);

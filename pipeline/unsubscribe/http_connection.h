@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "io/net/endpoint.h"
 #include "io/reactor/reactor.h"
@@ -64,7 +65,7 @@ class HttpConnection : private io::ChannelHandler {
   void OnClosed(const io::CloseInfo& info) override;
 
   void OnDeadline();
-  void Answer(std::string bytes);
+  void Answer(std::string_view bytes);
   void SendNext();
   void SetDeadline(absl::Duration from_now);
 

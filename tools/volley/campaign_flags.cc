@@ -87,6 +87,19 @@ void AddCampaignFlags(CLI::App* command, CampaignFlags* flags) {
 
 namespace {
 
+absl::Status AddLimit(std::string_view flag, const std::string& text,
+                      absl::Status (*check)(const pipeline::RateSpec&),
+                      std::optional<pipeline::RateSpec>* limit) {
+  if (text.empty()) return absl::OkStatus();
+  const auto rate = pipeline::ParseRate(text);
+  const absl::Status status = rate.ok() ? check(*rate) : rate.status();
+  if (!status.ok()) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}", flag, std::string(status.message())));
+  }
+  *limit = *rate;
+  return absl::OkStatus();
+}
+
 // SELECTOR:DOMAIN:FILE; the file's name may have colons.
 absl::Status AddDkim(const std::vector<std::string>& given, pipeline::CampaignDefinition* d) {
   for (const std::string& text : given) {
@@ -140,6 +153,13 @@ absl::StatusOr<pipeline::CampaignDefinition> ReadDefinition(const CLI::App& comm
   if (Given(command, "--connections")) over.connections = flags.connections;
   if (Given(command, "--messages-per-connection")) {
     over.messages_per_connection = flags.messages_per_connection;
+  }
+  if (absl::Status s = AddLimit("--rate", flags.rate, pipeline::CheckRate, &over.rate); !s.ok()) {
+    return s;
+  }
+  if (absl::Status s = AddLimit("--quota", flags.quota, pipeline::CheckQuota, &over.quota);
+      !s.ok()) {
+    return s;
   }
   if (absl::Status s = AddHeaders(flags.headers, &over); !s.ok()) return s;
   if (absl::Status s = AddDkim(flags.dkim, &over); !s.ok()) return s;

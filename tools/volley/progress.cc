@@ -97,6 +97,8 @@ void Progress::Sending(const pipeline::RunProgress& p) {
   }
   line += fmt::format("  {} sessions  {} deferred  {} failed", p.sessions_open,
                       Grouped(p.count(Outcome::kDeferred)), Grouped(p.count(Outcome::kBounced)));
+  if (p.paused) line += "  paused";
+  if (!p.held_by.empty()) line += fmt::format("  held by {}", p.held_by);
   if (const uint64_t n = p.count(Outcome::kUncertain)) line += fmt::format("  {} uncertain", n);
   Show(line);
 }

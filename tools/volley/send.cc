@@ -107,10 +107,11 @@ int DryRun(const Campaign& campaign, bool json) {
                                         {"bytes", bytes}};
     fmt::print("{}\n", out.dump());
   } else {
-    fmt::print("dry run, nothing is sent: {} recipients ({}), {} duplicates, {} suppressed, "
-               "{} rejected\n",
-               Grouped(campaign.recipients().count()), import.format, Grouped(import.duplicates),
-               Grouped(import.suppressed), Grouped(import.rejected));
+    fmt::print(
+        "dry run, nothing is sent: {} recipients ({}), {} duplicates, {} suppressed, "
+        "{} rejected\n",
+        Grouped(campaign.recipients().count()), import.format, Grouped(import.duplicates),
+        Grouped(import.suppressed), Grouped(import.rejected));
     for (const std::string& line : import.rejected_samples) fmt::print("    {}\n", line);
     for (const std::string& note : import.notes) fmt::print("{}\n", note);
     fmt::print("{} messages composed, {} bytes on average\n", Grouped(composed),
@@ -142,6 +143,7 @@ absl::StatusOr<std::unique_ptr<Campaign>> PrepareCampaign(const CampaignDefiniti
   prepare.limit = flags.campaign.limit;
   prepare.restart = flags.restart;
   prepare.scratch = flags.dry_run;
+  prepare.admit = true;
   prepare.without_unsubscribe = flags.dry_run || flags.preflight.without_unsubscribe;
   prepare.on_progress = [progress](uint64_t rows, uint64_t bytes, uint64_t total) {
     progress->Importing(rows, bytes, total);
@@ -185,6 +187,9 @@ pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const 
   run.shards = flags.shards == 0 ? DefaultShards(run.connections) : flags.shards;
   run.messages_per_connection =
       definition.messages_per_connection.value_or(pipeline::kDefaultMessagesPerConnection);
+  run.limits.rate = definition.rate;
+  run.limits.quota = definition.quota;
+  run.quota_dir = flags.campaign.state_dir + "/quotas";
   run.render_failures_max = flags.render_failures_max;
   run.interrupts = &g_interrupts;
   run.on_progress = [progress](const pipeline::RunProgress& p) { progress->Sending(p); };
@@ -223,8 +228,7 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   absl::StatusOr<std::shared_ptr<const pipeline::SuppressionSnapshot>> suppressed =
       (*campaign)->suppressed();
   if (*suppressed == nullptr) {
-    suppressed =
-        pipeline::SuppressionSnapshot::Load(flags.campaign.state_dir, (*campaign)->list());
+    suppressed = pipeline::SuppressionSnapshot::Load(flags.campaign.state_dir, (*campaign)->list());
   }
   if (!suppressed.ok()) return ReportError(suppressed.status());
   RaiseFileLimit();
@@ -273,6 +277,14 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
       ->add_option("--messages-per-connection", flags->campaign.messages_per_connection,
                    "Messages before a connection is renewed (100); 0: no limit")
       ->check(CLI::NonNegativeNumber)
+      ->group(how);
+  command
+      ->add_option("--rate", flags->campaign.rate,
+                   "At most so many messages in any such time: 500/min, 10/s")
+      ->group(how);
+  command
+      ->add_option("--quota", flags->campaign.quota,
+                   "At most so many messages in any such time, also over restarts: 10000/24h")
       ->group(how);
   command->add_option("--shards", flags->shards, "Threads that send (half the cores)")
       ->check(CLI::Range(1u, 256u))

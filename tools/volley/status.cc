@@ -77,6 +77,7 @@ void Print(const CampaignStatus& s) {
     how += fmt::format(", next try in {}",
                        FormatSpan(std::max(absl::Seconds(1), s.next_try - absl::Now())));
   }
+  if (!s.held_by.empty()) how += fmt::format(", held by {}", s.held_by);
   fmt::print("{}: {}\n", s.campaign, how);
   fmt::print("  {} recipients: {} left", Grouped(s.recipients), Grouped(s.left));
   for (size_t i = 0; i < pipeline::kOutcomes; ++i) {

@@ -413,7 +413,7 @@ int RunStats(const SuppressFlags& flags) {
     fmt::print("{}\n", Dump({{"entries", entries}, {"removed", *removed}, {"totals", rows}}));
     return 0;
   }
-  fmt::print("{} entries, {} were removed by hand\n", Grouped(entries), Grouped(*removed));
+  fmt::print("entries: {}, removed by hand: {}\n", Grouped(entries), Grouped(*removed));
   for (const auto& total : *totals) {
     fmt::print("{:>12}  {:<20} {}, newest {}\n", Grouped(total.count), total.reason,
                ShownList(total.list), ShownTime(total.newest));

@@ -44,7 +44,8 @@ class Import : public ::testing::Test {
     auto result = ImportRecipients(options);
     EXPECT_TRUE(result.ok()) << result.status().ToString();
     if (!result.ok()) return {};
-    EXPECT_EQ(result->rows, result->imported + result->duplicates + result->rejected);
+    EXPECT_EQ(result->rows,
+              result->imported + result->duplicates + result->suppressed + result->rejected);
     EXPECT_THAT(out_.Names(), ElementsAre("recipients.bin", "rejected.csv"));
     return *std::move(result);
   }
@@ -321,6 +322,36 @@ TEST_F(Import, SaysWhatIsWrongWithTheFilesThemselves) {
   options = Options(List("email\na@example.org\n"));
   options.rejected_path = out_.Path("no/rejected.csv");
   EXPECT_THAT(Error(options), StartsWith(options.rejected_path));
+}
+
+TEST_F(Import, LeavesOutWhoIsNotAdmittedAndCountsEachPersonOnce) {
+  ImportOptions options =
+      Options(List("email\na@example.org\nNo@example.org\nbad\nno@example.org\nb@example.org\n"
+                   "A@example.org\n"));
+  std::vector<std::string> asked;
+  options.on_admit = [&](std::string_view address) -> absl::StatusOr<std::string> {
+    asked.emplace_back(address);
+    return std::string(address == "No@example.org" ? "said no" : "");
+  };
+  const ImportResult result = Run(options);
+  EXPECT_EQ(result.imported, 2u);
+  EXPECT_EQ(result.suppressed, 1u);
+  EXPECT_EQ(result.duplicates, 2u);
+  EXPECT_EQ(result.rejected, 1u);
+  EXPECT_THAT(asked, ElementsAre("a@example.org", "No@example.org", "b@example.org"));
+  EXPECT_THAT(Addresses(), ElementsAre("a@example.org", "b@example.org"));
+  EXPECT_THAT(Rejected(), ElementsAre("3,No@example.org,said no", "4,bad,not an address: no @",
+                                      "5,no@example.org,duplicate of line 3",
+                                      "7,A@example.org,duplicate of line 2"));
+  EXPECT_THAT(result.rejected_samples, SizeIs(3));  // nothing is to be mended about a "no"
+}
+
+TEST_F(Import, EndsWhenSomebodyCannotBeLookedUp) {
+  ImportOptions options = Options(List("email\na@example.org\n"));
+  options.on_admit = [](std::string_view) -> absl::StatusOr<std::string> {
+    return absl::DataLossError("volley.db is damaged");
+  };
+  EXPECT_EQ(Error(options), "volley.db is damaged");
 }
 
 // A file size limit stands for a full disk.

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "pipeline/store/suppression_query.h"
 #include "tests/pipeline/temp_dir.h"
 
 namespace volley::pipeline {
@@ -99,6 +100,98 @@ TEST(SuppressionList, RefusesWhatIsNoEntry) {
   EXPECT_FALSE(list->Add(Entry("a@example.org", std::string(256, 'l'))).ok());
   EXPECT_FALSE(list->Add(Entry("a@example.org", "a\nb")).ok());
   EXPECT_EQ(*list->Count(), 0u);
+}
+
+TEST(SuppressionList, WhoSaidNoStaysSoWhateverElseIsKnown) {
+  const TempDir dir;
+  const auto list = OpenList(dir);
+  const auto add = [&](const char* reason, absl::Duration later) {
+    Suppression entry = Entry("ann@example.org", "", kThen + later);
+    entry.reason = reason;
+    EXPECT_TRUE(list->Add(entry).ok());
+    return (*list->Lookup("ann@example.org", ""))->reason;
+  };
+  EXPECT_EQ(add("mailbox_full", absl::Hours(5)), "mailbox_full");
+  EXPECT_EQ(add("recipient_unknown", absl::Hours(4)), "recipient_unknown");
+  EXPECT_EQ(add("manual", absl::Hours(6)), "recipient_unknown");
+  EXPECT_EQ(add("unsubscribe", absl::Hours(7)), "unsubscribe");
+  EXPECT_EQ(add("recipient_unknown", absl::Hours(1)), "unsubscribe");
+  EXPECT_EQ(add("complaint", absl::Hours(8)), "unsubscribe");
+  EXPECT_EQ(add("complaint", absl::Hours(2)), "complaint");
+}
+
+TEST(SuppressionList, ARemovalIsKeptWithWhoWhenAndWhy) {
+  const TempDir dir;
+  const auto list = OpenList(dir);
+  ASSERT_TRUE(list->Add(Entry("ann@example.org", "news")).ok());
+  const absl::Time later = kThen + absl::Hours(1);
+  EXPECT_FALSE(*list->Remove("ann@example.org", "", {.who = "bob", .why = "x", .at = later}));
+  EXPECT_TRUE(
+      *list->Remove("Ann@Example.org", "news", {.who = "bob", .why = "asked", .at = later}));
+  auto query = SuppressionQuery::Open(dir.path());
+  ASSERT_TRUE(query.ok());
+  const auto removals = *query->Removals("ANN@example.org");
+  ASSERT_EQ(removals.size(), 1u);
+  EXPECT_EQ(removals[0].removed_by, "bob");
+  EXPECT_EQ(removals[0].why, "asked");
+  EXPECT_EQ(removals[0].removed_at, later);
+  EXPECT_EQ(removals[0].entry.list, "news");
+  EXPECT_EQ(removals[0].entry.reason, "unsubscribe");
+  EXPECT_EQ(removals[0].entry.created_at, kThen);
+  EXPECT_EQ(*query->RemovedCount(), 1u);
+}
+
+TEST(SuppressionList, ABatchIsAllOrNothing) {
+  const TempDir dir;
+  const auto list = OpenList(dir);
+  const SuppressionView batch[] = {
+      {"a@b.org", "", "manual", "", "", 0},
+      {"A@b.org", "", "manual", "", "", 0}};  // against the rules: not in lower case
+  EXPECT_FALSE(list->AddBatch(batch).ok());
+  EXPECT_EQ(*list->Count(), 0u);
+  EXPECT_EQ(list->AddBatch({batch, 1})->added, 1u);
+  EXPECT_EQ(list->AddBatch({batch, 1})->kept, 1u);
+}
+
+TEST(SuppressionQuery, FiltersAndCounts) {
+  const TempDir dir;
+  (void)OpenList(dir);
+  // More than it reads at a time.
+  ASSERT_EQ(RunSql(dir,
+                   "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+                   "INSERT INTO suppression (address, list, reason, source, created_at) SELECT "
+                   "'u' || i || '@b.org', iif(i % 2 = 0, 'news', ''), iif(i % 5 = 0, 'complaint', "
+                   "'manual'), 'x', 1700000000000 + i FROM n"),
+            SQLITE_OK);
+  auto query = SuppressionQuery::Open(dir.path());
+  ASSERT_TRUE(query.ok());
+  const auto count = [&](const SuppressionFilter& filter) {
+    uint64_t n = 0;
+    EXPECT_TRUE(query
+                    ->Each(filter,
+                           [&](const Suppression&) {
+                             ++n;
+                             return absl::OkStatus();
+                           })
+                    .ok());
+    return n;
+  };
+  EXPECT_EQ(count({}), 10000u);
+  EXPECT_EQ(count({.list = "", .reason = "", .source = ""}), 5000u);
+  EXPECT_EQ(count({.list = "news", .reason = "complaint", .source = ""}), 1000u);
+  EXPECT_EQ(count({.list = std::nullopt, .reason = "", .source = "y"}), 0u);
+  EXPECT_EQ(count({.list = std::nullopt,
+                   .reason = "",
+                   .source = "",
+                   .since = kThen + absl::Milliseconds(9000)}),
+            1000u);
+  const auto newest = *query->Newest({}, 3);
+  ASSERT_EQ(newest.size(), 3u);
+  EXPECT_EQ(newest[0].address, "u9999@b.org");
+  const auto totals = *query->Totals();
+  ASSERT_EQ(totals.size(), 4u);
+  EXPECT_EQ(totals[0].count, 4000u);
+  EXPECT_EQ(totals[3].count, 1000u);
 }
 
 TEST(SuppressionList, WhatWasAddedIsThereAfterReopening) {

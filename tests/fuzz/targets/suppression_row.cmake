@@ -1,0 +1,1 @@
+volley_fuzzer(suppression_row suppression_row_fuzz.cc DEPS volley_pipeline_suppress)
