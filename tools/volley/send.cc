@@ -121,12 +121,28 @@ int DryRun(const Campaign& campaign, bool json) {
   return failed == 0 ? 0 : 1;
 }
 
+// x= of a signature counts from the campaign's start: what has expired convinces nobody.
+absl::Status CheckSignaturesLast(const Campaign& campaign, const SendFlags& flags) {
+  const absl::Duration last = campaign.recipe().dkim_expires_after;
+  if (last == absl::ZeroDuration()) return absl::OkStatus();
+  const absl::Time end = campaign.recipe().date + last;
+  if (absl::Now() < end) return absl::OkStatus();
+  return absl::FailedPreconditionError(fmt::format(
+      "campaign \"{}\": its DKIM signatures expired on {} (dkim_expires_days), so it cannot go on. "
+      "Who is left ({}/undelivered.csv, volley status) needs a new campaign",
+      campaign.definition().name,
+      absl::FormatTime("%Y-%m-%d %H:%M UTC", end, absl::UTCTimeZone()),
+      flags.campaign.state_dir + "/campaigns/" + campaign.id()));
+}
+
 // A campaign of this name that was begun before; NotFound: there is none.
 absl::StatusOr<std::unique_ptr<Campaign>> OpenBegun(const CampaignDefinition& definition,
                                                     const SendFlags& flags) {
   const std::string id = pipeline::CampaignId(definition.name);
   auto campaign = Campaign::Open(flags.campaign.state_dir, id);
-  if (!campaign.ok() || flags.resume) return campaign;
+  if (!campaign.ok()) return campaign;
+  if (absl::Status s = CheckSignaturesLast(**campaign, flags); !s.ok()) return s;
+  if (flags.resume) return campaign;
   if (absl::Status s = (*campaign)->CheckSame(definition); !s.ok()) return s;
   return campaign;
 }
