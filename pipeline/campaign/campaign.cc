@@ -337,6 +337,12 @@ absl::StatusOr<std::unique_ptr<Campaign>> Campaign::Open(const std::string& stat
   return c;
 }
 
+bool Campaign::Exists(const std::string& state_dir, std::string_view id) {
+  std::error_code ec;
+  return !id.empty() &&
+         fs::exists(fmt::format("{}/{}/campaign.toml", CampaignsFolder(state_dir), id), ec);
+}
+
 absl::Status Campaign::CheckSame(const CampaignDefinition& asked) const {
   auto material = Material::Read(asked);
   if (!material.ok()) return material.status();

@@ -50,6 +50,7 @@ class Campaign {
   // A committed campaign, as it was when it began. NotFound: there is none.
   static absl::StatusOr<std::unique_ptr<Campaign>> Open(const std::string& state_dir,
                                                         std::string_view id);
+  static bool Exists(const std::string& state_dir, std::string_view id);
   // FailedPrecondition: `asked` is another message than this campaign was begun with; says where.
   absl::Status CheckSame(const CampaignDefinition& asked) const;
   ~Campaign();  // an uncommitted campaign's folder is removed
@@ -62,6 +63,9 @@ class Campaign {
 
   const std::string& id() const { return id_; }
   const std::string& dir() const { return dir_; }
+  bool committed() const { return committed_; }
+  // Where it is or goes to by Commit(), in place of what is there.
+  const std::string& final_dir() const { return final_dir_; }
   const CampaignDefinition& definition() const { return definition_; }
   const FrozenFacts& facts() const { return facts_; }
   CampaignKind kind() const;

@@ -112,7 +112,12 @@ std::vector<TextKey> TextKeys(CampaignDefinition* d) {
           {"unsubscribe", "key", &d->unsubscribe.key_path, true},
           {"unsubscribe", "list_id", &d->unsubscribe.list_id, false, CheckListId},
           {"attachments", "column", &d->attachments.column},
-          {"attachments", "folder", &d->attachments.folder, true}};
+          {"attachments", "folder", &d->attachments.folder, true},
+          {"schedule", "start", &d->schedule.start},
+          {"schedule", "not_after", &d->schedule.not_after},
+          {"schedule", "window", &d->schedule.window},
+          {"schedule", "days", &d->schedule.days},
+          {"schedule", "time_zone", &d->schedule.time_zone}};
 }
 
 struct TableSpec {
@@ -145,7 +150,7 @@ std::vector<KeySpec> OtherKeys(const Place& place, std::string_view table, Campa
 
 std::vector<TableSpec> Tables(const Place& place, CampaignDefinition* d) {
   std::vector<TableSpec> tables;
-  for (const char* title : {"campaign", "unsubscribe", "attachments", "limits"}) {
+  for (const char* title : {"campaign", "unsubscribe", "attachments", "limits", "schedule"}) {
     TableSpec table{title, {}};
     for (const TextKey& key : TextKeys(d)) {
       if (key.table != title) continue;
@@ -390,6 +395,10 @@ absl::Status CheckDefinition(const CampaignDefinition& d, bool to_send) {
   }
   if (d.recipients_path.empty()) {
     return missing("recipient list", "campaign", "recipients", "--to");
+  }
+  if (absl::Status schedule = Schedule::Parse(d.schedule).status(); !schedule.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("[schedule] {}", std::string(schedule.message())));
   }
   if (!to_send) return ParseCampaignKind(d.kind).status();
   if (d.relays.empty() ||

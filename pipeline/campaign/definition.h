@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/message/composer.h"
+#include "pipeline/campaign/schedule.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/throttle/limit_spec.h"
 
@@ -73,6 +74,7 @@ struct CampaignDefinition {
   std::optional<uint32_t> dkim_expires_days;
   UnsubscribeDefinition unsubscribe;
   AttachmentsDefinition attachments;
+  ScheduleDefinition schedule;
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below

@@ -9,7 +9,7 @@ Feeder::Feeder(const RecipientFile* list, Ledger* ledger, UncertainPolicy uncert
       ledger_(ledger),
       uncertain_(uncertain),
       next_offset_(list->first_offset()),
-      earliest_((ledger->size() + kBlock - 1) / kBlock, kNever) {
+      earliest_((uint64_t{ledger->size()} + kBlock - 1) / kBlock, kNever) {
   FindDue();
 }
 
@@ -25,7 +25,7 @@ void Feeder::FindDue() {
     if (!Waits(slot)) continue;
     if (slot.due == 0) {
       slot.due = 1;
-      ledger_->Put(i, slot);
+      ledger_->SetDue(i, slot.due);
     }
     OnDue(i, slot.due);
   }
@@ -59,17 +59,27 @@ absl::StatusOr<std::span<const Job>> Feeder::Peek(UnixSeconds now) {
 void Feeder::Pop(size_t n) { batch_next_ += n; }
 
 absl::Status Feeder::FillFromList() {
-  while (batch_end_ < kBatch && !first_pass_over()) {
-    const uint32_t index = next_;
-    const uint64_t offset = next_offset_;
-    const auto next = list_->SkipAt(offset);
+  while (batch_end_ < kBatch) {
+    if (absl::Status s = SkipTried(); !s.ok()) return s;
+    if (first_pass_over()) break;
+    const auto next = list_->SkipAt(next_offset_);
     if (!next.ok()) return next.status();
+    batch_[batch_end_++] = Job{.offset = next_offset_, .index = next_};
     next_offset_ = *next;
     ++next_;
-    if (ledger_->StateAt(index) != SlotState::kPending) continue;
-    batch_[batch_end_++] = Job{.offset = offset, .index = index};
   }
   return absl::OkStatus();
+}
+
+// Looks at the ledger for the next one that is pending, and not at the list: resuming behind
+// millions is a matter of 16 bytes for each.
+absl::Status Feeder::SkipTried() {
+  const uint32_t from = next_;
+  while (!first_pass_over() && ledger_->StateAt(next_) != SlotState::kPending) ++next_;
+  if (next_ == from || first_pass_over()) return absl::OkStatus();
+  const auto offset = OffsetBehind(from, next_offset_, next_);
+  if (offset.ok()) next_offset_ = *offset;
+  return offset.status();
 }
 
 // Takes up the next block in which something is due; what else waits in it is counted anew.
@@ -91,7 +101,7 @@ absl::Status Feeder::FillFromRetries(UnixSeconds now) {
     const LedgerSlot slot = ledger_->Get(index);
     if (Waits(slot) && slot.due != 0) {
       if (slot.due <= now) {
-        if (absl::Status s = AddRetry(index, slot); !s.ok()) return s;
+        if (absl::Status s = AddRetry(index, slot.state); !s.ok()) return s;
       } else {
         scan_rest_ = std::min(scan_rest_, slot.due);
       }
@@ -101,15 +111,21 @@ absl::Status Feeder::FillFromRetries(UnixSeconds now) {
   return absl::OkStatus();
 }
 
-// From the one found last when it is near: those that are due stand together.
-absl::StatusOr<uint64_t> Feeder::OffsetOf(uint32_t index) {
+// By way of one that is known when it is near. REQUIRES: known <= index.
+absl::StatusOr<uint64_t> Feeder::OffsetBehind(uint32_t known, uint64_t known_offset,
+                                              uint32_t index) const {
   constexpr uint32_t kNear = 128;
-  absl::StatusOr<uint64_t> offset = found_offset_;
-  if (found_offset_ == 0 || index < found_ || index - found_ > kNear) {
-    offset = list_->FindOffset(index);
-  } else {
-    for (uint32_t i = found_; offset.ok() && i < index; ++i) offset = list_->SkipAt(*offset);
-  }
+  if (index - known > kNear) return list_->FindOffset(index);
+  absl::StatusOr<uint64_t> offset = known_offset;
+  for (uint32_t i = known; offset.ok() && i < index; ++i) offset = list_->SkipAt(*offset);
+  return offset;
+}
+
+// From the one found last: those that are due stand together.
+absl::StatusOr<uint64_t> Feeder::OffsetOf(uint32_t index) {
+  const bool unknown = found_offset_ == 0 || index < found_;
+  const auto offset =
+      unknown ? list_->FindOffset(index) : OffsetBehind(found_, found_offset_, index);
   if (offset.ok()) {
     found_ = index;
     found_offset_ = *offset;
@@ -118,12 +134,11 @@ absl::StatusOr<uint64_t> Feeder::OffsetOf(uint32_t index) {
 }
 
 // Without a due time it is in a queue, and not found again.
-absl::Status Feeder::AddRetry(uint32_t index, LedgerSlot slot) {
+absl::Status Feeder::AddRetry(uint32_t index, SlotState state) {
   const auto offset = OffsetOf(index);
   if (!offset.ok()) return offset.status();
-  slot.due = 0;
-  ledger_->Put(index, slot);
-  batch_[batch_end_++] = Job{.offset = *offset, .index = index, .was = slot.state};
+  ledger_->SetDue(index, 0);
+  batch_[batch_end_++] = Job{.offset = *offset, .index = index, .was = state};
   return absl::OkStatus();
 }
 

@@ -54,9 +54,12 @@ class Feeder {
   void FindDue();
   absl::Status FillFromRetries(UnixSeconds now);
   absl::Status FillFromList();
+  absl::Status SkipTried();
   bool NextDueBlock(UnixSeconds now);
+  absl::StatusOr<uint64_t> OffsetBehind(uint32_t known, uint64_t known_offset,
+                                        uint32_t index) const;
   absl::StatusOr<uint64_t> OffsetOf(uint32_t index);
-  absl::Status AddRetry(uint32_t index, LedgerSlot slot);
+  absl::Status AddRetry(uint32_t index, SlotState state);
 
   const RecipientFile* const list_;
   Ledger* const ledger_;

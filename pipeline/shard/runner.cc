@@ -57,9 +57,12 @@ class Runner {
   void RunWorker(Worker* worker);
   absl::Status WaitUntilReady();
   absl::Status RelayFailure(const std::string& why) const;
+  absl::Status ClaimReplaced();
   absl::Status OpenLedger();
   absl::Status MakeLimits();
   absl::Status OpenFiles();
+  absl::Status Commit();
+  absl::Status OpenControl();
   absl::Status Feed();
   absl::Status FeedShards();
   bool NothingIsLeft() const;
@@ -67,6 +70,8 @@ class Runner {
   void ServeControl();
   std::string Obey(std::string_view request);
   void SetPaused(bool paused);
+  void FollowSchedule();
+  void HoldShards();
   CampaignStatus StatusNow() const;
   absl::Status DiskStatus() const;
   void Drain();
@@ -79,7 +84,8 @@ class Runner {
   void WriteDown(const OutcomeNote& note);
   void Record(const OutcomeNote& note, std::string_view relay);
   absl::Status TellWhatWasInFlight();
-  absl::Status ListDeferred();
+  bool IsTriedAgain(SlotState state) const;
+  absl::Status ListUnsettled();
   bool AllDone() const;
   bool Interrupted(int times) const {
     return options_.interrupts != nullptr && options_.interrupts->load() >= times;
@@ -95,6 +101,7 @@ class Runner {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<LimitTable> limits_;  // outlives the shards' lanes
   SettleRules rules_;
+  std::unique_ptr<Ledger> replaced_;  // of the campaign that goes; null: there is none
   std::unique_ptr<Ledger> ledger_;
   Ledger::Counts before_{};  // what earlier runs left
   std::optional<Feeder> feeder_;
@@ -108,7 +115,8 @@ class Runner {
   uint64_t dropped_to_ = 0;
   size_t turn_ = 0;  // the shard that is fed next
   bool feeding_done_ = false, draining_ = false, abandoned_ = false;
-  bool paused_ = false, cancelled_ = false;
+  bool paused_ = false, cancelled_ = false, schedule_over_ = false;
+  Schedule::Now schedule_now_;
   io::MonoTime start_, last_progress_;
   absl::Status dkim_status_;  // of the last look at the keys
 };
@@ -212,12 +220,28 @@ absl::Status Runner::RelayFailure(const std::string& why) const {
                   why.ends_with('.') ? why : why + "."));
 }
 
+// A restart throws an earlier campaign away, but none that another process is sending just now.
+absl::Status Runner::ClaimReplaced() {
+  if (campaign_->committed()) return absl::OkStatus();
+  auto replaced = Ledger::Claim(campaign_->final_dir() + "/ledger.bin");
+  if (absl::IsNotFound(replaced.status())) return absl::OkStatus();
+  if (replaced.ok()) replaced_ = *std::move(replaced);
+  return replaced.status();
+}
+
 absl::Status Runner::OpenLedger() {
   const RecipientFile& list = campaign_->recipients();
   const LedgerIdentity identity{list.count(), list.checksum()};
   const std::string path = campaign_->dir() + "/ledger.bin";
   auto ledger = Ledger::Open(path, identity);
-  if (absl::IsNotFound(ledger.status())) ledger = Ledger::Create(path, identity);
+  if (absl::IsNotFound(ledger.status())) {
+    if (campaign_->committed()) {
+      return absl::DataLossError(fmt::format(
+          "{} is missing: nobody can tell who has got this campaign. --restart mails everybody",
+          path));
+    }
+    ledger = Ledger::Create(path, identity);
+  }
   if (!ledger.ok()) return ledger.status();
   ledger_ = *std::move(ledger);
   before_ = ledger_->Count();
@@ -253,17 +277,31 @@ absl::Status Runner::OpenFiles() {
   events_ = *std::move(events);
   undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
   rejected_.set_path(campaign_->dir() + "/rejected.csv");
+  if (absl::Status s = TellWhatWasInFlight(); !s.ok()) return s;
+  absl::Status status = events_->Flush();
+  status.Update(undelivered_.Flush());
+  return status;
+}
+
+// What is written from now on is for its final place.
+absl::Status Runner::Commit() {
+  if (campaign_->committed()) return absl::OkStatus();
+  if (absl::Status s = campaign_->Commit(); !s.ok()) return s;
+  return OpenFiles();
+}
+
+absl::Status Runner::OpenControl() {
   checkpoint_.emplace(ledger_.get());
   auto control = ControlSocket::Open(campaign_->dir(), [this] { wake_.Signal(); });
-  if (!control.ok()) return control.status();
-  control_ = *std::move(control);
-  return TellWhatWasInFlight();
+  if (control.ok()) control_ = *std::move(control);
+  return control.status();
 }
 
 absl::Status Runner::TellWhatWasInFlight() {
   constexpr std::string_view kWhy = "volley was stopped before the reply was read";
   OutcomeNote note;
   note.outcome = Outcome::kUncertain;
+  note.command = engine::smtp::CommandKind::kContent;
   note.unix_millis = absl::ToUnixMillis(rules_.wall_clock());
   note.text_bytes = static_cast<uint8_t>(kWhy.copy(note.text.data(), note.text.size()));
   for (const uint32_t index : ledger_->found_in_flight()) {
@@ -322,8 +360,23 @@ std::string Runner::Obey(std::string_view request) {
 void Runner::SetPaused(bool paused) {
   if (paused == paused_) return;
   paused_ = paused;
-  for (const auto& worker : workers_) worker->shard->SetPaused(paused);
+  HoldShards();
   if (options_.on_notice) options_.on_notice(paused ? "paused" : "going on");
+}
+
+void Runner::HoldShards() {
+  const bool hold = paused_ || schedule_now_.state == Schedule::State::kClosed;
+  for (const auto& worker : workers_) worker->shard->SetPaused(hold);
+}
+
+void Runner::FollowSchedule() {
+  const Schedule::Now before = std::exchange(schedule_now_, options_.schedule.At(absl::Now()));
+  if (schedule_now_.state == before.state) return;
+  HoldShards();
+  if (schedule_now_.state == Schedule::State::kOver && !draining_) {
+    schedule_over_ = true;
+    Drain();
+  }
 }
 
 CampaignStatus Runner::StatusNow() const {
@@ -382,6 +435,7 @@ absl::Status Runner::Feed() {
       break;
     }
     if (!draining_ && (Interrupted(1) || TooManyRenderFailures())) Drain();
+    FollowSchedule();
     if (!feeding_done_ && status.ok()) {
       status.Update(FeedShards());
       if (NothingIsLeft()) StopFeeding();
@@ -406,7 +460,9 @@ void Runner::Housekeeping() {
   if (now - last_progress_ < kProgressEvery) return;
   last_progress_ = now;
   // Nobody who looks on waits for a buffer to be full.
-  events_->Flush().IgnoreError();  // DiskStatus() has it
+  events_->Flush().IgnoreError();  // DiskStatus() has what comes of these
+  undelivered_.Flush().IgnoreError();
+  rejected_.Flush().IgnoreError();
   ReloadDkimKeys();
   PassNotices();
   if (options_.on_progress) options_.on_progress(Progress());
@@ -450,23 +506,28 @@ void Runner::Record(const OutcomeNote& note, std::string_view relay) {
   const std::string_view address = found ? record_.address : "(unreadable record)";
   events_->Add(note, address, relay, "");
   if (note.outcome == Outcome::kDelivered) return;
-  // One that is deferred may still be delivered: ListDeferred().
-  if (note.outcome == Outcome::kDeferred) return undelivered_.Remember(note);
+  // One that is tried again may still be delivered: ListUnsettled().
+  if (IsTriedAgain(StateOf(note.outcome))) return undelivered_.Remember(note);
   undelivered_.Add(address, note);
   if (note.outcome == Outcome::kUnrenderable) {
     rejected_.Add(found ? record_.source_line : 0, address, note.text_view());
   }
 }
 
-// Those that are deferred in the end, with the last reply.
-absl::Status Runner::ListDeferred() {
+bool Runner::IsTriedAgain(SlotState state) const {
+  return state == SlotState::kDeferred ||
+         (state == SlotState::kUncertain && rules_.uncertain == UncertainPolicy::kResend);
+}
+
+// Those that would be tried again but for the end of the run, with the last reply.
+absl::Status Runner::ListUnsettled() {
   for (uint32_t i = 0; i < ledger_->size(); ++i) {
-    if (ledger_->StateAt(i) != SlotState::kDeferred) continue;
+    if (!IsTriedAgain(ledger_->StateAt(i))) continue;
     const auto offset = campaign_->recipients().FindOffset(i);
     if (!offset.ok()) return offset.status();
     const auto next = campaign_->recipients().ReadAt(*offset, &record_);
     if (!next.ok()) return next.status();
-    undelivered_.AddDeferred(record_.address, ledger_->Get(i));
+    undelivered_.AddUnsettled(record_.address, ledger_->Get(i));
   }
   return absl::OkStatus();
 }
@@ -500,6 +561,11 @@ RunProgress Runner::Progress() const {
   p.elapsed = io::MonotonicNow() - start_;
   const auto due = feeder_->next_due();
   p.paused = paused_;
+  if (schedule_now_.state == Schedule::State::kClosed) {
+    p.next_try = schedule_now_.until;
+    p.held_by = "its schedule";
+    return p;
+  }
   if (due && *due != 0 && pushed_ == notes_) p.next_try = absl::FromUnixSeconds(*due);
   return p;
 }
@@ -533,6 +599,7 @@ RunResult Runner::Result() {
     }
   }
   result.cancelled = cancelled_;
+  result.schedule_over = schedule_over_;
   result.interrupted = Interrupted(1);
   result.too_many_render_failures = TooManyRenderFailures();
   result.abandoned = abandoned_;
@@ -554,11 +621,12 @@ RunResult Runner::Result() {
 
 absl::StatusOr<RunResult> Runner::Run() {
   start_ = last_progress_ = io::MonotonicNow();
-  absl::Status status = OpenLedger();
+  absl::Status status = ClaimReplaced();
+  if (status.ok()) status = OpenLedger();
+  // Also when no relay can be used: what was in flight is uncertain from now on.
+  if (status.ok() && campaign_->committed()) status = OpenFiles();
   if (!status.ok()) return status;
   if (before_[static_cast<size_t>(SlotState::kPending)] == 0 && !feeder_->next_retry()) {
-    status = OpenFiles();
-    if (!status.ok()) return status;
     return Finish(status);
   }
   status = MakeLimits();
@@ -567,8 +635,8 @@ absl::StatusOr<RunResult> Runner::Run() {
   status = StartWorkers(0, 1);
   if (status.ok()) status = WaitUntilReady();
   if (status.ok()) status = StartWorkers(1, workers_.size());
-  if (status.ok()) status = campaign_->Commit();
-  if (status.ok()) status = OpenFiles();
+  if (status.ok()) status = Commit();
+  if (status.ok()) status = OpenControl();
   if (!status.ok()) {
     StopWorkers();
     return status;
@@ -577,7 +645,7 @@ absl::StatusOr<RunResult> Runner::Run() {
   if (!abandoned_) StopWorkers();
   DrainNotes();
   if (cancelled_ && !abandoned_) CancelRest(ledger_.get());
-  if (!abandoned_ && status.ok()) status = ListDeferred();
+  if (!abandoned_ && status.ok()) status = ListUnsettled();
   return Finish(status);
 }
 

@@ -27,6 +27,7 @@
 #include "absl/time/time.h"
 #include "io/reactor/reactor.h"
 #include "pipeline/campaign/campaign.h"
+#include "pipeline/campaign/schedule.h"
 #include "pipeline/deliver/lane.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
@@ -55,6 +56,7 @@ struct RunOptions {
   std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
   // Copies that cannot be made before the campaign stops; 0: no limit.
   uint64_t render_failures_max = 0;
+  Schedule schedule;      // when it may send
   LimitSpec limits;       // of the whole campaign; relays have their own
   std::string quota_dir;  // where quotas are kept over restarts; made if need be
   RetrySchedule retry;
@@ -78,6 +80,7 @@ struct RelayResult {
 
 struct RunResult {
   RunProgress final;
+  bool schedule_over = false;  // its not_after came before the end
   bool cancelled = false;      // by `volley cancel`
   bool nothing_to_do = false;  // earlier runs had settled everybody; no relay was asked
   bool interrupted = false;

@@ -161,6 +161,8 @@ absl::StatusOr<pipeline::CampaignDefinition> ReadDefinition(const CLI::App& comm
       !s.ok()) {
     return s;
   }
+  over.schedule.start = flags.start;
+  over.schedule.not_after = flags.not_after;
   if (absl::Status s = AddHeaders(flags.headers, &over); !s.ok()) return s;
   if (absl::Status s = AddDkim(flags.dkim, &over); !s.ok()) return s;
   pipeline::CampaignDefinition d = pipeline::Overlay(base, over);

@@ -19,7 +19,7 @@ struct CampaignFlags {
   std::string state_dir = "./volley-state";
   pipeline::CampaignDefinition over;  // what flags gave
   RelayFlags relay;                   // `send` only
-  std::string rate, quota;
+  std::string rate, quota, start, not_after;
   uint32_t connections = 0;
   uint32_t messages_per_connection = 0;
   std::vector<std::string> headers;  // "Name: value"

@@ -51,6 +51,7 @@ struct SendFlags {
   uint32_t shards = 0;
   std::string io = "auto";
   bool json = false, no_progress = false, dry_run = false, restart = false, resume = false;
+  bool now = false;  // in spite of a start in the schedule
   std::string retry_for, retry_first, uncertain;
   uint64_t render_failures_max = 0;
   PreflightFlags preflight;
@@ -130,8 +131,7 @@ absl::Status CheckSignaturesLast(const Campaign& campaign, const SendFlags& flag
   return absl::FailedPreconditionError(fmt::format(
       "campaign \"{}\": its DKIM signatures expired on {} (dkim_expires_days), so it cannot go on. "
       "Who is left ({}/undelivered.csv, volley status) needs a new campaign",
-      campaign.definition().name,
-      absl::FormatTime("%Y-%m-%d %H:%M UTC", end, absl::UTCTimeZone()),
+      campaign.definition().name, absl::FormatTime("%Y-%m-%d %H:%M UTC", end, absl::UTCTimeZone()),
       flags.campaign.state_dir + "/campaigns/" + campaign.id()));
 }
 
@@ -175,6 +175,28 @@ absl::StatusOr<absl::Duration> RetryFlag(std::string_view flag, const std::strin
   if (span.ok() && *span <= kMax) return span;
   return absl::InvalidArgumentError(
       fmt::format("{} {}: write a time up to 30d, such as 90s, 5m, 2h or 2d", flag, text));
+}
+
+// A start that is past may be a mistake in the year, or yesterday's command: nobody is mailed on a
+// guess.
+absl::StatusOr<pipeline::Schedule> ReadSchedule(const CampaignDefinition& definition,
+                                                const SendFlags& flags) {
+  pipeline::ScheduleDefinition asked = definition.schedule;
+  if (flags.now) asked.start.clear();
+  auto schedule = pipeline::Schedule::Parse(asked);
+  if (!schedule.ok()) return schedule;
+  const absl::Time now = absl::Now();
+  const std::string id = pipeline::CampaignId(definition.name);
+  const bool begun = Campaign::Exists(flags.campaign.state_dir, id) && !flags.restart;
+  if (schedule->not_after() <= now) {
+    return absl::FailedPreconditionError(
+        fmt::format("not_after {} is past: nothing may be sent any more", asked.not_after));
+  }
+  if (!begun && schedule->start() != absl::InfinitePast() && schedule->start() <= now) {
+    return absl::FailedPreconditionError(
+        fmt::format("start {} is past; --now sends at once, or give another start", asked.start));
+  }
+  return schedule;
 }
 
 absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind,
@@ -234,6 +256,8 @@ int Send(const CLI::App& command, const SendFlags& flags) {
     if (!found.ok()) return ReportError(found.status());
     relays = *std::move(found);
   }
+  const auto schedule = ReadSchedule(*definition, flags);
+  if (!flags.dry_run && !schedule.ok()) return ReportError(schedule.status());
   Progress progress(!flags.no_progress && !flags.json);
   auto campaign = PrepareCampaign(*definition, flags, &progress);
   if (!campaign.ok()) return ReportError(campaign.status());
@@ -252,6 +276,7 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   run.relays = std::move(relays);
   run.suppressed = *std::move(suppressed);
   run.reactor.backend = *backend;
+  run.schedule = *schedule;
   if (absl::Status s = ReadSettleFlags(flags, (*campaign)->kind(), &run); !s.ok()) {
     return ReportError(s);
   }
@@ -308,6 +333,15 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   command->add_option("--helo", flags->campaign.relay.over.helo, "Name to greet with (this host's)")
       ->group(how);
   command->add_option("--io", flags->io, "auto, uring or epoll")->group(how);
+  command
+      ->add_option(
+          "--start", flags->campaign.start,
+          "Wait until then: '2026-12-01 09:00', or with an offset 2026-12-01T09:00:00+01:00")
+      ->group(how);
+  command->add_option("--not-after", flags->campaign.not_after, "What is left then is not sent")
+      ->group(how);
+  command->add_flag("--now", flags->now, "Start at once, whatever the campaign file says")
+      ->group(how);
   command->add_flag("--dry-run", flags->dry_run, "Compose every message, send none")->group(how);
   CLI::Option* resume =
       command

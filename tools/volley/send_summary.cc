@@ -153,6 +153,7 @@ void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult&
   if (const uint64_t n = r.final.count(Outcome::kCancelled)) {
     fmt::print("  cancelled {}\n", Grouped(n));
   }
+  if (r.schedule_over) fmt::print("stopped: the schedule's not_after has come\n");
   if (r.too_many_render_failures) {
     fmt::print("stopped: more copies could not be made than --max-render-failures allows\n");
   }
