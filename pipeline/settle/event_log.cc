@@ -1,19 +1,18 @@
 #include "pipeline/settle/event_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <fmt/compile.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cstdio>
 #include <filesystem>
 #include <iterator>
 
 #include "absl/time/time.h"
 #include "engine/message/utf8.h"
+#include "pipeline/settle/append_file.h"
 
 namespace volley::pipeline {
 namespace {
@@ -111,26 +110,15 @@ std::string EventLog::PathOf(uint32_t number) const {
 }
 
 void EventLog::Fail(std::string_view what, int error) {
-  if (!status_.ok()) return;
-  const auto code = error == ENOSPC || error == EDQUOT ? absl::StatusCode::kResourceExhausted
-                                                       : absl::StatusCode::kInternal;
-  status_ = absl::Status(code, fmt::format("{} {}: {}", what, PathOf(0), std::strerror(error)));
+  if (status_.ok()) status_ = FileError(what, PathOf(0), error);
 }
 
-// A process that was killed while it wrote may have left half a line: the next one begins anew.
 absl::Status EventLog::OpenFile() {
-  fd_ = open(PathOf(0).c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  struct stat info {};
-  if (fd_ < 0 || fstat(fd_, &info) != 0) {
-    Fail("cannot open", errno);
-    return status_;
-  }
-  bytes_ = static_cast<uint64_t>(info.st_size);
-  char last = '\n';
-  if (bytes_ > 0 && pread(fd_, &last, 1, info.st_size - 1) == 1 && last != '\n') {
-    buffer_.push_back('\n');
-  }
-  return absl::OkStatus();
+  const auto file = OpenToAppend(PathOf(0));
+  status_.Update(file.status());
+  fd_ = file.ok() ? file->fd : -1;
+  bytes_ = file.ok() ? file->bytes : 0;
+  return status_;
 }
 
 void EventLog::Add(const OutcomeNote& note, std::string_view recipient, std::string_view relay,
@@ -176,8 +164,8 @@ void EventLog::Add(const OutcomeNote& note, std::string_view recipient, std::str
   if (buffer_.size() >= kBufferBytes) WriteOut();
 }
 
-// After an error the file ends where it is: what is in memory is kept back, so that a later line
-// does not follow a hole.
+// After an error the file ends with its last whole line: what is in memory is kept back, so that a
+// later line does not follow a hole.
 void EventLog::WriteOut() {
   size_t done = 0;
   while (status_.ok() && done < buffer_.size()) {
@@ -190,6 +178,7 @@ void EventLog::WriteOut() {
   }
   bytes_ += done;
   buffer_.clear();
+  if (!status_.ok() && fd_ >= 0) bytes_ = CutHalfLine(fd_, bytes_);
   if (status_.ok() && bytes_ >= bytes_max_) Rotate();
 }
 

@@ -17,6 +17,8 @@
 namespace volley::pipeline {
 namespace {
 
+using engine::smtp::CommandKind;
+
 constexpr std::string_view kMagic = "volleyLG";
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 64;
@@ -60,16 +62,26 @@ uint64_t PackVerdict(const LedgerSlot& s) {
          static_cast<uint64_t>(s.stage) << 48;
 }
 
+constexpr uint64_t kUnusedBits = 0xff000000fe000000;
+constexpr uint16_t kCodeMax = 999;
+
+// Whether a volley of this version can have written it.
+bool IsPossible(uint64_t verdict) {
+  return (verdict & kUnusedBits) == 0 && static_cast<uint8_t>(verdict) < kSlotStates &&
+         static_cast<uint16_t>(verdict >> 32) <= kCodeMax &&
+         static_cast<uint8_t>(verdict >> 48) <= static_cast<uint8_t>(CommandKind::kQuit);
+}
+
 LedgerSlot Unpack(uint64_t verdict, uint64_t times) {
   LedgerSlot s;
-  // A state this version does not know can only be damage: nobody is mailed on a guess.
-  const auto state = static_cast<uint8_t>(verdict);
-  s.state = state < kSlotStates ? static_cast<SlotState>(state) : SlotState::kUncertain;
+  // Open() has refused these; a file that is only looked at may be damaged meanwhile.
+  if (!IsPossible(verdict)) verdict = static_cast<uint64_t>(SlotState::kUncertain);
+  s.state = static_cast<SlotState>(static_cast<uint8_t>(verdict));
   s.attempts = static_cast<uint8_t>(verdict >> 8);
   s.category = static_cast<uint8_t>(verdict >> 16);
   s.was_uncertain = (verdict >> 24 & 1) != 0;
   s.code = engine::smtp::ReplyCode(static_cast<uint16_t>(verdict >> 32));
-  s.stage = static_cast<engine::smtp::CommandKind>(static_cast<uint8_t>(verdict >> 48));
+  s.stage = static_cast<CommandKind>(static_cast<uint8_t>(verdict >> 48));
   s.due = static_cast<UnixSeconds>(times);
   s.first = static_cast<UnixSeconds>(times >> 32);
   return s;
@@ -101,13 +113,10 @@ absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Create(const std::string& path,
     return absl::Status(code, fmt::format("cannot make {}: {}", path, std::strerror(errno)));
   }
   std::unique_ptr<Ledger> ledger(new Ledger(path, fd));
-  const uint64_t bytes = kHeaderBytes + identity.recipients * kSlotBytes;
   const Header header = MakeHeader(identity);
-  if (const int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes)); error != 0) {
+  if (absl::Status s = ledger->Allocate(kHeaderBytes + identity.recipients * kSlotBytes); !s.ok()) {
     unlink(path.c_str());
-    return ledger->Error(
-        absl::StatusCode::kResourceExhausted,
-        fmt::format("no room for the {} bytes of the ledger: {}", bytes, std::strerror(error)));
+    return s;
   }
   if (pwrite(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header) ||
       fsync(fd) != 0) {
@@ -120,36 +129,50 @@ absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Create(const std::string& path,
   return Open(path, identity);
 }
 
-absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Map(const std::string& path, bool writable) {
-  const int fd = open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-  if (fd < 0) {
-    const auto code = errno == ENOENT ? absl::StatusCode::kNotFound : absl::StatusCode::kInternal;
-    return absl::Status(code, fmt::format("cannot open {}: {}", path, std::strerror(errno)));
-  }
-  std::unique_ptr<Ledger> ledger(new Ledger(path, fd));
-  if (writable) {
-    if (absl::Status s = ledger->Lock(); !s.ok()) return s;
-  }
-  struct stat info {};
-  if (fstat(fd, &info) != 0 || info.st_size < static_cast<off_t>(kHeaderBytes)) {
-    return ledger->Error(absl::StatusCode::kDataLoss, "is too short to be a ledger");
-  }
-  ledger->mapped_ = static_cast<uint64_t>(info.st_size);
-  void* bytes =
-      mmap(nullptr, ledger->mapped_, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
-  if (bytes == MAP_FAILED) {
-    return ledger->Error(absl::StatusCode::kInternal,
-                         fmt::format("cannot be mapped: {}", std::strerror(errno)));
-  }
-  ledger->bytes_ = static_cast<char*>(bytes);
-  return ledger;
+absl::StatusOr<std::unique_ptr<Ledger>> Ledger::OpenFile(const std::string& path, int flags) {
+  const int fd = open(path.c_str(), flags | O_CLOEXEC);
+  if (fd >= 0) return std::unique_ptr<Ledger>(new Ledger(path, fd));
+  const auto code = errno == ENOENT ? absl::StatusCode::kNotFound : absl::StatusCode::kInternal;
+  return absl::Status(code, fmt::format("cannot open {}: {}", path, std::strerror(errno)));
 }
 
+absl::Status Ledger::Allocate(uint64_t bytes) const {
+  const int error = posix_fallocate(fd_, 0, static_cast<off_t>(bytes));
+  if (error == 0) return absl::OkStatus();
+  return Error(
+      absl::StatusCode::kResourceExhausted,
+      fmt::format("no room for the {} bytes of the ledger: {}", bytes, std::strerror(error)));
+}
+
+absl::Status Ledger::Map(bool writable) {
+  struct stat info {};
+  if (fstat(fd_, &info) != 0 || info.st_size < static_cast<off_t>(kHeaderBytes)) {
+    return Error(absl::StatusCode::kDataLoss, "is too short to be a ledger");
+  }
+  mapped_ = static_cast<uint64_t>(info.st_size);
+  void* bytes = mmap(nullptr, mapped_, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd_, 0);
+  if (bytes == MAP_FAILED) {
+    return Error(absl::StatusCode::kInternal,
+                 fmt::format("cannot be mapped: {}", std::strerror(errno)));
+  }
+  bytes_ = static_cast<char*>(bytes);
+  return absl::OkStatus();
+}
+
+// Of the file that has the name now: one that a restart has just replaced guards nothing.
 absl::Status Ledger::Lock() const {
-  if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
-  return Error(absl::StatusCode::kFailedPrecondition,
-               errno == EWOULDBLOCK ? "another process is sending this campaign"
-                                    : std::string_view(std::strerror(errno)));
+  constexpr std::string_view kBusy = "another process is sending this campaign";
+  if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    return Error(absl::StatusCode::kFailedPrecondition,
+                 errno == EWOULDBLOCK ? kBusy : std::string_view(std::strerror(errno)));
+  }
+  struct stat ours {
+  }, named{};
+  if (fstat(fd_, &ours) == 0 && stat(path_.c_str(), &named) == 0 && ours.st_ino == named.st_ino &&
+      ours.st_dev == named.st_dev) {
+    return absl::OkStatus();
+  }
+  return Error(absl::StatusCode::kFailedPrecondition, kBusy);
 }
 
 absl::Status Ledger::Check(const LedgerIdentity* identity) {
@@ -182,18 +205,42 @@ absl::Status Ledger::Check(const LedgerIdentity* identity) {
 
 absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Open(const std::string& path,
                                                      const LedgerIdentity& identity) {
-  auto ledger = Map(path, true);
+  auto ledger = OpenFile(path, O_RDWR);
   if (!ledger.ok()) return ledger;
-  if (absl::Status s = (*ledger)->Check(&identity); !s.ok()) return s;
+  absl::Status status = (*ledger)->Lock();
+  if (status.ok()) status = (*ledger)->Map(true);
+  // Before a look at the slots: on a tmpfs even that fills a hole.
+  if (status.ok()) status = (*ledger)->Allocate((*ledger)->mapped_);
+  if (status.ok()) status = (*ledger)->Check(&identity);
+  if (status.ok()) status = (*ledger)->CheckSlots();
+  if (!status.ok()) return status;
   (*ledger)->SettleWhatWasInFlight();
   return ledger;
 }
 
-absl::StatusOr<std::unique_ptr<Ledger>> Ledger::OpenToRead(const std::string& path) {
-  auto ledger = Map(path, false);
+absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Claim(const std::string& path) {
+  auto ledger = OpenFile(path, O_RDWR);
   if (!ledger.ok()) return ledger;
-  if (absl::Status s = (*ledger)->Check(nullptr); !s.ok()) return s;
+  if (absl::Status s = (*ledger)->Lock(); !s.ok()) return s;
   return ledger;
+}
+
+absl::StatusOr<std::unique_ptr<Ledger>> Ledger::OpenToRead(const std::string& path) {
+  auto ledger = OpenFile(path, O_RDONLY);
+  if (!ledger.ok()) return ledger;
+  absl::Status status = (*ledger)->Map(false);
+  if (status.ok()) status = (*ledger)->Check(nullptr);
+  if (!status.ok()) return status;
+  return ledger;
+}
+
+absl::Status Ledger::CheckSlots() const {
+  for (uint32_t i = 0; i < size_; ++i) {
+    if (IsPossible(slots_[i].verdict.load(std::memory_order_relaxed))) continue;
+    return Error(absl::StatusCode::kDataLoss,
+                 fmt::format("is damaged: nobody can tell what became of recipient {}", i));
+  }
+  return absl::OkStatus();
 }
 
 void Ledger::SettleWhatWasInFlight() {
@@ -202,6 +249,8 @@ void Ledger::SettleWhatWasInFlight() {
     LedgerSlot slot = Get(i);
     slot.state = SlotState::kUncertain;
     slot.was_uncertain = true;
+    slot.code = {};
+    slot.stage = CommandKind::kContent;
     slot.due = 0;
     Put(i, slot);
     found_in_flight_.push_back(i);
@@ -227,6 +276,12 @@ void Ledger::Begin(uint32_t index) {
   std::atomic<uint64_t>& verdict = slots_[index].verdict;
   const uint64_t before = verdict.load(std::memory_order_relaxed) & ~uint64_t{0xff};
   verdict.store(before | static_cast<uint64_t>(SlotState::kInFlight), std::memory_order_release);
+}
+
+void Ledger::SetDue(uint32_t index, UnixSeconds due) {
+  std::atomic<uint64_t>& times = slots_[index].times;
+  const uint64_t first = times.load(std::memory_order_relaxed) & ~uint64_t{UINT32_MAX};
+  times.store(first | due, std::memory_order_relaxed);
 }
 
 Ledger::Counts Ledger::Count() const {

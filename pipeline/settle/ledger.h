@@ -9,8 +9,9 @@
 // The ledger is also the queue of what is to be tried again: a deferred slot holds its due time,
 // and Feeder finds it.
 //
-// The file's space is allocated when it is made, so no write to it can find a full disk. One
-// process at a time: the file is locked while it is open.
+// The file's space is allocated when it is made, and again when it is opened (a copy of it may have
+// holes), so no write to it can find a full disk. One process at a time: the file is locked while
+// it is open.
 //
 // Threading: any thread may read any slot; a slot is written by the one thread that has its job.
 // Lifetime: the mapping lives as long as the object. Errors: FailedPrecondition: another process
@@ -58,11 +59,15 @@ class Ledger {
   // As `recipients` slots that are pending. AlreadyExists: there is one.
   static absl::StatusOr<std::unique_ptr<Ledger>> Create(const std::string& path,
                                                         const LedgerIdentity& identity);
-  // Slots in flight become uncertain. NotFound: there is none.
+  // Slots in flight become uncertain. NotFound: there is none. A slot that holds what no volley
+  // writes is damage, and nobody is mailed on a guess.
   static absl::StatusOr<std::unique_ptr<Ledger>> Open(const std::string& path,
                                                       const LedgerIdentity& identity);
   // To look at while another process writes; nothing is changed, slots in flight stay so.
   static absl::StatusOr<std::unique_ptr<Ledger>> OpenToRead(const std::string& path);
+  // Keeps other processes off the ledger at `path`, whatever it holds, while the object lives: its
+  // campaign is to be replaced. It has no slots. NotFound: there is none.
+  static absl::StatusOr<std::unique_ptr<Ledger>> Claim(const std::string& path);
   ~Ledger();
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
@@ -73,6 +78,8 @@ class Ledger {
   void Put(uint32_t index, const LedgerSlot& slot);
   // Just before the first byte of its content goes out.
   void Begin(uint32_t index);
+  // The verdict stays. Unlike a Get and a Put it cannot bring back an older one.
+  void SetDue(uint32_t index, UnixSeconds due);
 
   using Counts = std::array<uint64_t, kSlotStates>;
   Counts Count() const;  // reads all slots: 10 million take some 10 ms
@@ -91,9 +98,12 @@ class Ledger {
   static_assert(sizeof(Slot) == 16 && std::atomic<uint64_t>::is_always_lock_free);
 
   Ledger(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
-  static absl::StatusOr<std::unique_ptr<Ledger>> Map(const std::string& path, bool writable);
+  static absl::StatusOr<std::unique_ptr<Ledger>> OpenFile(const std::string& path, int flags);
+  absl::Status Map(bool writable);
+  absl::Status Allocate(uint64_t bytes) const;
   absl::Status Lock() const;
   absl::Status Check(const LedgerIdentity* identity);
+  absl::Status CheckSlots() const;
   absl::Status Error(absl::StatusCode code, std::string_view what) const;
   void SettleWhatWasInFlight();
 

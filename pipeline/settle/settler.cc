@@ -88,14 +88,16 @@ void Settler::Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   const size_t enough = eager_.load(std::memory_order_relaxed) ? 1 : kNotes / 4;
-  if (notes_.size_approx() >= enough && !told_.exchange(true, std::memory_order_relaxed)) {
+  // Both sides use read-modify-write on it: either the coordinator sees the note when it looks once
+  // more, or we see that it has gone.
+  if (notes_.size_approx() >= enough && !told_.exchange(true, std::memory_order_acq_rel)) {
     on_notes_();
   }
 }
 
 bool Settler::TakeNote(OutcomeNote* note) {
   if (notes_.Pop(note)) return true;
-  told_.store(false, std::memory_order_relaxed);
+  told_.exchange(false, std::memory_order_acq_rel);
   // What came between would tell nobody.
   return notes_.Pop(note);
 }

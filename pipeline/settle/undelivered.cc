@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <cstdio>
+
+#include "pipeline/settle/append_file.h"
 
 namespace volley::pipeline {
 namespace {
@@ -34,12 +36,7 @@ std::string Codes(const OutcomeNote& note) {
 
 void UndeliveredFile::Add(std::string_view address, const OutcomeNote& note) {
   Tally(note);
-  if (!file_ && error_.ok()) {
-    file_.reset(std::fopen(path_.c_str(), "ae"));
-    if (file_ && std::ftell(file_.get()) == 0) {
-      std::fputs("address,outcome,stage,code,reply\n", file_.get());
-    }
-  }
+  if (!file_ && error_.ok()) OpenFile();
   ++lines_;
   const std::string_view stage = note.outcome == Outcome::kUnrenderable
                                      ? std::string_view("compose")
@@ -47,21 +44,36 @@ void UndeliveredFile::Add(std::string_view address, const OutcomeNote& note) {
   const std::string line =
       fmt::format("{},{},{},{},{}\n", Quoted(address), OutcomeName(note.outcome), Quoted(stage),
                   Codes(note), Quoted(note.text_view()));
-  if (file_ && std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size()) return;
-  if (error_.ok()) {
-    error_ = absl::InternalError(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
+  if (file_ && std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size()) {
+    NoteError(errno);
   }
 }
 
-void UndeliveredFile::Remember(const OutcomeNote& note) {
-  deferred_.try_emplace({note.command, note.code.value()}, note);
+void UndeliveredFile::OpenFile() {
+  const auto file = OpenToAppend(path_);
+  if (!file.ok()) {
+    error_ = file.status();
+    return;
+  }
+  file_.reset(fdopen(file->fd, "a"));
+  if (!file_) return NoteError(errno);
+  if (file->bytes == 0) std::fputs("address,outcome,stage,code,reply\n", file_.get());
 }
 
-void UndeliveredFile::AddDeferred(std::string_view address, const LedgerSlot& slot) {
+void UndeliveredFile::NoteError(int error) {
+  error_.Update(FileError("cannot write", path_, error));
+}
+
+void UndeliveredFile::Remember(const OutcomeNote& note) {
+  unsettled_.try_emplace({note.outcome, note.command, note.code.value()}, note);
+}
+
+void UndeliveredFile::AddUnsettled(std::string_view address, const LedgerSlot& slot) {
+  const Outcome outcome = OutcomeOf(slot.state);
   OutcomeNote note;
-  const auto known = deferred_.find({slot.stage, slot.code.value()});
-  if (known != deferred_.end()) note = known->second;
-  note.outcome = Outcome::kDeferred;
+  const auto known = unsettled_.find({outcome, slot.stage, slot.code.value()});
+  if (known != unsettled_.end()) note = known->second;
+  note.outcome = outcome;
   note.command = slot.stage;
   note.code = slot.code;
   Add(address, note);
@@ -79,9 +91,7 @@ void UndeliveredFile::Tally(const OutcomeNote& note) {
 }
 
 absl::Status UndeliveredFile::Flush() {
-  if (file_ && std::fflush(file_.get()) != 0 && error_.ok()) {
-    error_ = absl::InternalError(fmt::format("cannot write {}: {}", path_, std::strerror(errno)));
-  }
+  if (file_ && std::fflush(file_.get()) != 0) NoteError(errno);
   return error_;
 }
 

@@ -1,6 +1,7 @@
 // UndeliveredFile: undelivered.csv, one line for each recipient that was not delivered (address,
 // outcome, stage, code, enhanced, reply), and the few commonest reasons for the summary. A resumed
-// campaign goes on with the file; who was deferred when a run ended may be in it more than once.
+// campaign goes on with the file; who was still to be tried when a run ended may be in it more than
+// once.
 //
 // Threading: one thread (the coordinator). The file is made with the first line.
 #ifndef VOLLEY_PIPELINE_SETTLE_UNDELIVERED_H_
@@ -35,10 +36,11 @@ class UndeliveredFile {
 
   void set_path(std::string path) { path_ = std::move(path); }  // before the first Add
   void Add(std::string_view address, const OutcomeNote& note);
-  // A recipient that is deferred may still be delivered: only the words of the reply are kept, for
-  // AddDeferred() at the end.
+  // A recipient that is tried again may still be delivered: only the words of the reply are kept,
+  // for AddUnsettled() at the end.
   void Remember(const OutcomeNote& note);
-  void AddDeferred(std::string_view address, const LedgerSlot& slot);
+  // REQUIRES: the slot is deferred or uncertain.
+  void AddUnsettled(std::string_view address, const LedgerSlot& slot);
   // Writes what is buffered. The error of any write since the start, if there was one.
   absl::Status Flush();
   const absl::Status& status() const { return error_; }
@@ -53,14 +55,17 @@ class UndeliveredFile {
   struct CloseFile {
     void operator()(std::FILE* f) const { std::fclose(f); }
   };
+  void OpenFile();
+  void NoteError(int error);
   void Tally(const OutcomeNote& note);
 
   std::string path_;
   std::unique_ptr<std::FILE, CloseFile> file_;
   absl::Status error_;
   uint64_t lines_ = 0;
-  std::map<std::pair<engine::smtp::CommandKind, uint16_t>, OutcomeNote> deferred_;  // as reasons_
-  std::map<Key, ReasonCount> reasons_;  // bounded by the codes a server can say
+  using Asked = std::tuple<Outcome, engine::smtp::CommandKind, uint16_t>;
+  std::map<Asked, OutcomeNote> unsettled_;  // bounded as reasons_
+  std::map<Key, ReasonCount> reasons_;      // bounded by the codes a server can say
 };
 
 }  // namespace volley::pipeline

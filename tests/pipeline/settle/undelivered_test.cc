@@ -48,6 +48,49 @@ TEST(UndeliveredFile, ListsTheCommonestReasonsFirst) {
   EXPECT_EQ(file.TopReasons(1).size(), 1u);
 }
 
+LedgerSlot SlotOf(SlotState state, uint16_t code) {
+  LedgerSlot slot;
+  slot.state = state;
+  slot.stage = CommandKind::kRcpt;
+  slot.code = ReplyCode(code);
+  return slot;
+}
+
+TEST(UndeliveredFile, WhoIsDeferredIsInItAtTheEndOnlyWithTheWordsOfTheReply) {
+  TempDir dir;
+  UndeliveredFile file(dir.path("u.csv"));
+  file.Remember(Note(Outcome::kDeferred, 451, "greylisted"));
+  file.Remember(Note(Outcome::kDeferred, 452, "full"));
+  EXPECT_TRUE(file.empty());
+  file.AddUnsettled("a@example.org", SlotOf(SlotState::kDeferred, 451));
+  file.AddUnsettled("b@example.org", SlotOf(SlotState::kUncertain, 0));  // no words are known
+  ASSERT_TRUE(file.Flush().ok());
+  EXPECT_EQ(dir.Read("u.csv"),
+            "address,outcome,stage,code,reply\n"
+            "\"a@example.org\",deferred,\"RCPT\",451 5.1.1,\"greylisted\"\n"
+            "\"b@example.org\",uncertain,\"RCPT\",,\"\"\n");
+}
+
+TEST(UndeliveredFile, TheNextRunGoesOnBehindTheLastWholeLine) {
+  TempDir dir;
+  const auto add = [&dir] {
+    UndeliveredFile file(dir.path("u.csv"));
+    file.Add("a@example.org", Note(Outcome::kBounced, 550, "no"));
+    ASSERT_TRUE(file.Flush().ok());
+  };
+  add();
+  const std::string one = dir.Read("u.csv");
+  const std::string line = one.substr(one.find('\n') + 1);
+  add();
+  EXPECT_EQ(dir.Read("u.csv"), one + line);
+  dir.Write("u.csv", one + line.substr(0, 9));  // as a kill may leave it
+  add();
+  EXPECT_EQ(dir.Read("u.csv"), one + line);
+  dir.Write("u.csv", "address,out");
+  add();
+  EXPECT_EQ(dir.Read("u.csv"), one);
+}
+
 TEST(UndeliveredFile, TellsWhenItCannotBeWritten) {
   UndeliveredFile file("/nonexistent/u.csv");
   file.Add("a@example.org", Note(Outcome::kBounced, 550, "x"));
