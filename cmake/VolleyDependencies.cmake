@@ -12,6 +12,7 @@ pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
 find_library(LIBUNBOUND NAMES unbound REQUIRED)  # its pkg-config file asks for packages that are not needed
 pkg_check_modules(IDN REQUIRED IMPORTED_TARGET libidn)  # SASLprep; libidn2 has no stringprep
 
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)           # what replies mean
 pkg_check_modules(PSL REQUIRED IMPORTED_TARGET libpsl)        # organisational domains
 pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)   # volley.db
 pkg_check_modules(GMIME REQUIRED IMPORTED_TARGET gmime-3.0)   # finished messages as templates

@@ -49,6 +49,15 @@ void SyncFolder(const std::string& path) {
   close(fd);
 }
 
+// `fresh` takes the place of `old`, which goes, at once: a kill leaves the one or the other, and it
+// whole. False: there is no old one, or the file system cannot.
+bool ChangePlaces(const std::string& fresh, const std::string& old) {
+  if (renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, old.c_str(), RENAME_EXCHANGE) != 0) return false;
+  std::error_code ec;
+  fs::remove_all(fresh, ec);  // by this name now the old one
+  return true;
+}
+
 std::string CampaignsFolder(const std::string& state_dir) { return state_dir + "/campaigns"; }
 
 }  // namespace
@@ -370,17 +379,21 @@ Campaign::~Campaign() {
   }
 }
 
+absl::Status Campaign::NotMoved(int error) const {
+  if (error == ENOTEMPTY || error == EEXIST) {
+    return absl::AlreadyExistsError(
+        fmt::format("campaign \"{}\" was begun by another process just now ({})", definition_.name,
+                    final_dir_));
+  }
+  return FileError("cannot move the campaign to", final_dir_, error);
+}
+
 absl::Status Campaign::Commit() {
   if (committed_) return absl::OkStatus();
-  std::error_code ec;
-  if (replace_) fs::remove_all(final_dir_, ec);
-  if (rename(dir_.c_str(), final_dir_.c_str()) != 0) {
-    if (errno == ENOTEMPTY || errno == EEXIST) {
-      return absl::AlreadyExistsError(
-          fmt::format("campaign \"{}\" was begun by another process just now ({})",
-                      definition_.name, final_dir_));
-    }
-    return FileError("cannot move the campaign to", final_dir_, errno);
+  if (!replace_ || !ChangePlaces(dir_, final_dir_)) {
+    std::error_code ec;
+    if (replace_) fs::remove_all(final_dir_, ec);  // there is none, or it is done in two steps
+    if (rename(dir_.c_str(), final_dir_.c_str()) != 0) return NotMoved(errno);
   }
   dir_ = final_dir_;
   committed_ = true;

@@ -96,6 +96,7 @@ class Campaign {
   absl::Status NobodyToMail() const;
   absl::Status MakeFolder(const PrepareOptions& options);
   absl::Status KeepCopies();
+  absl::Status NotMoved(int error) const;
 
   std::string state_dir_, id_, dir_, final_dir_;
   bool committed_ = false, replace_ = false, made_state_dir_ = false, scratch_ = false;

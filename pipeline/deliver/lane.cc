@@ -100,9 +100,9 @@ void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
 }
 
 void Lane::Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
-                  const engine::smtp::ReplyView& reply) {
+                  const engine::smtp::ReplyView& reply, absl::Duration took) {
   const bool tried = outcome != Outcome::kSuppressed && outcome != Outcome::kUnrenderable;
-  settler_->Settle(job, {outcome, tried, options_.id, command, reply});
+  settler_->Settle(job, {outcome, tried, options_.id, command, reply, took});
   if (outcome == Outcome::kDelivered) ++stats_.delivered;
   source_->OnSettled(outcome);
 }

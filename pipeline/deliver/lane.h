@@ -128,8 +128,9 @@ class Lane : private io::Timer {
   // A try that says nothing about the recipient. Deferred when it happens too often.
   void GiveBack(const Job& job, engine::smtp::CommandKind command,
                 const engine::smtp::ReplyView& reply);
+  // `took`: from composing to the reply.
   void Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
-              const engine::smtp::ReplyView& reply);
+              const engine::smtp::ReplyView& reply, absl::Duration took = absl::ZeroDuration());
   void Begin(const Job& job) { settler_->Begin(job); }
   std::unique_ptr<Copy> TakeCopy();
   void ReturnCopy(std::unique_ptr<Copy> copy);

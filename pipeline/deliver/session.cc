@@ -18,6 +18,24 @@ constexpr uint16_t kAuthRequiredCode = 530;
 constexpr uint16_t kServiceClosingCode = 421;
 constexpr std::string_view kNoTlsContext = "TLS cannot be set up on this host";
 
+namespace {
+
+Outcome OutcomeOf(VerdictKind kind) {
+  switch (kind) {
+    case VerdictKind::kDelivered:
+      return Outcome::kDelivered;
+    case VerdictKind::kFailed:
+      return Outcome::kBounced;
+    case VerdictKind::kRetry:
+      return Outcome::kDeferred;
+    case VerdictKind::kUnknown:
+      break;
+  }
+  return Outcome::kUncertain;
+}
+
+}  // namespace
+
 Session::Session(Lane* lane)
     : lane_(lane), client_(&lane->client_options_, this), channel_(lane->reactor_, this) {}
 
@@ -140,6 +158,7 @@ bool Session::AddNextJob(uint32_t slot_index) {
     }
     slot.copy = std::move(copy);
     slot.ended = false;
+    slot.composed = lane_->reactor_->Now();
     ++added_;
     Add(slot_index, *made.record);
     return true;
@@ -262,16 +281,8 @@ void Session::OnVerdict(const Verdict& verdict) {
   if (verdict.kind == VerdictKind::kRetry && (!verdict.counts_as_attempt || going_away)) {
     return GiveBack(slot, verdict);
   }
-  switch (verdict.kind) {
-    case VerdictKind::kDelivered:
-      return lane_->Settle(slot.job, Outcome::kDelivered, verdict.command, verdict.reply);
-    case VerdictKind::kFailed:
-      return lane_->Settle(slot.job, Outcome::kBounced, verdict.command, verdict.reply);
-    case VerdictKind::kRetry:
-      return lane_->Settle(slot.job, Outcome::kDeferred, verdict.command, verdict.reply);
-    case VerdictKind::kUnknown:
-      return lane_->Settle(slot.job, Outcome::kUncertain, verdict.command, verdict.reply);
-  }
+  lane_->Settle(slot.job, OutcomeOf(verdict.kind), verdict.command, verdict.reply,
+                lane_->reactor_->Now() - slot.composed);
 }
 
 void Session::OnContentBegins(uint64_t tag) {

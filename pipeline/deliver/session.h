@@ -53,7 +53,8 @@ class Session final : private io::ChannelHandler,
   struct Slot {
     std::unique_ptr<Copy> copy;  // null: the slot is free
     Job job;
-    Permit permit;       // taken until its content begins
+    Permit permit;  // taken until its content begins
+    io::MonoTime composed;
     bool ended = false;  // has its verdict; memory waits for the send
   };
 

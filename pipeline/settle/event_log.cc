@@ -151,9 +151,9 @@ void EventLog::Add(const OutcomeNote& note, std::string_view recipient, std::str
                    note.enhanced.subject, note.enhanced.detail);
   }
   if (!category.empty()) fmt::format_to(out, FMT_COMPILE(R"(,"category":"{}")"), category);
-  if (!note.rule.empty()) {
+  if (note.rule_bytes > 0) {
     buffer_.append(",\"rule\":");
-    AppendJsonString(note.rule, &buffer_);
+    AppendJsonString(note.rule_view(), &buffer_);
   }
   if (note.due != 0) {
     fmt::format_to(out, FMT_COMPILE(R"(,"next_try":"{}Z")"), SecondText(note.due));

@@ -62,10 +62,9 @@ static_assert(sizeof(Job) == 16);
 
 // What the coordinator is told of each try that ended.
 struct OutcomeNote {
-  static constexpr size_t kMaxText = 220;
+  static constexpr size_t kMaxText = 220, kMaxRule = 40;
   uint64_t offset = 0;
   int64_t unix_millis = 0;
-  std::string_view rule;  // that classified the reply; lives as long as the classifier
   uint32_t index = 0;
   UnixSeconds due = 0;  // of a deferred one
   uint32_t millis = 0;  // from composing to the reply
@@ -77,8 +76,10 @@ struct OutcomeNote {
   engine::smtp::CommandKind command{};
   engine::smtp::ReplyCode code;
   engine::smtp::EnhancedCode enhanced;
-  uint8_t text_bytes = 0;
+  uint8_t rule_bytes = 0, text_bytes = 0;
+  std::array<char, kMaxRule> rule;  // that classified the reply
   std::array<char, kMaxText> text;
+  std::string_view rule_view() const { return {rule.data(), rule_bytes}; }
   std::string_view text_view() const { return {text.data(), text_bytes}; }
 };
 

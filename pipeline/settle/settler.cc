@@ -1,11 +1,47 @@
 #include "pipeline/settle/settler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <thread>
 
 namespace volley::pipeline {
 namespace {
+
+using engine::bounce::Action;
+using engine::bounce::Category;
+using engine::bounce::Stage;
+using engine::smtp::CommandKind;
+
+Stage StageOf(CommandKind command) {
+  switch (command) {
+    case CommandKind::kGreeting:
+      return Stage::kConnect;
+    case CommandKind::kEhlo:
+    case CommandKind::kHelo:
+    case CommandKind::kLhlo:
+      return Stage::kEhlo;
+    case CommandKind::kStartTls:
+      return Stage::kStartTls;
+    case CommandKind::kAuth:
+      return Stage::kAuth;
+    case CommandKind::kMail:
+      return Stage::kMail;
+    case CommandKind::kRcpt:
+      return Stage::kRcpt;
+    case CommandKind::kData:
+      return Stage::kData;
+    case CommandKind::kContent:
+      return Stage::kBody;
+    default:
+      return Stage::kUnknown;
+  }
+}
+
+Action ActionOf(const OutcomeNote& note) {
+  return engine::bounce::InfoOf(static_cast<Category>(note.category)).action;
+}
 
 void PutText(std::string_view text, OutcomeNote* note) {
   note->text_bytes = static_cast<uint8_t>(std::min(text.size(), OutcomeNote::kMaxText));
@@ -17,33 +53,61 @@ void PutText(std::string_view text, OutcomeNote* note) {
 Outcome Settler::Settle(const Job& job, const TryEnd& end) {
   const absl::Time now = rules_->wall_clock();
   LedgerSlot slot = rules_->ledger->Get(job.index);
+  OutcomeNote note;
+  note.outcome = end.outcome;
+  const std::optional<absl::Duration> hint = Classify(end, &note);
+  slot.category = note.category;
   if (slot.first == 0) slot.first = static_cast<UnixSeconds>(absl::ToUnixSeconds(now));
-  if (end.counts_as_attempt && slot.attempts < UINT8_MAX) ++slot.attempts;
+  const bool throttled = ActionOf(note) == Action::kThrottle;
+  if (end.counts_as_attempt && !throttled && slot.attempts < UINT8_MAX) ++slot.attempts;
   slot.code = end.reply.code;
   slot.stage = end.command;
   slot.due = 0;
 
-  OutcomeNote note;
   note.unix_millis = absl::ToUnixMillis(now);
-  note.outcome = end.outcome;
   note.lane = end.lane;
   note.command = end.command;
   note.code = end.reply.code;
   note.enhanced = end.reply.enhanced;
+  note.millis = static_cast<uint32_t>(
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(end.took), 0, UINT32_MAX));
   PutText(end.reply.text, &note);
 
   if (end.outcome == Outcome::kUncertain) slot.was_uncertain = true;
-  if (end.outcome == Outcome::kDeferred || end.outcome == Outcome::kUncertain) {
-    Schedule(job, static_cast<UnixSeconds>(absl::ToUnixSeconds(now)), &slot, &note);
+  if (note.outcome == Outcome::kDeferred || note.outcome == Outcome::kUncertain) {
+    Schedule(job, static_cast<UnixSeconds>(absl::ToUnixSeconds(now)), hint, &slot, &note);
   }
   Write(job, slot, &note);
   return note.outcome;
 }
 
-void Settler::Schedule(const Job& job, UnixSeconds now, LedgerSlot* slot, OutcomeNote* note) const {
+// Also decides whether a refusal is one of the recipient's: a blocklist's 550 says nothing about
+// him.
+std::optional<absl::Duration> Settler::Classify(const TryEnd& end, OutcomeNote* note) const {
+  if (end.outcome == Outcome::kSuppressed) {
+    note->category = static_cast<uint8_t>(Category::kSuppressed);
+  }
+  const bool refused = end.outcome == Outcome::kBounced || end.outcome == Outcome::kDeferred;
+  if (rules_->classifier == nullptr || !refused) return std::nullopt;
+  const engine::smtp::EnhancedCode& e = end.reply.enhanced;
+  const std::string enhanced =
+      e.present() ? fmt::format("{}.{}.{}", e.klass, e.subject, e.detail) : "";
+  const auto meaning = rules_->classifier->Classify({.stage = StageOf(end.command),
+                                                     .code = end.reply.code.value(),
+                                                     .enhanced = enhanced,
+                                                     .text = end.reply.text});
+  note->category = static_cast<uint8_t>(meaning.category);
+  note->rule_bytes = static_cast<uint8_t>(meaning.rule.copy(note->rule.data(), note->rule.size()));
+  const Action action = ActionOf(*note);
+  if (action == Action::kThrottle || action == Action::kSuspend) note->outcome = Outcome::kDeferred;
+  return meaning.retry_after;
+}
+
+void Settler::Schedule(const Job& job, UnixSeconds now, std::optional<absl::Duration> hint,
+                       LedgerSlot* slot, OutcomeNote* note) const {
   if (rules_->retry.give_up_after <= absl::ZeroDuration()) return;
   if (note->outcome == Outcome::kUncertain && rules_->uncertain == UncertainPolicy::kSkip) return;
-  const DeferredTry deferred{job.index, slot->attempts, slot->first, {}};
+  const DeferredTry deferred{job.index, slot->attempts, slot->first, hint};
   if (const auto due = NextTry(rules_->retry, deferred, now)) {
     slot->due = note->due = *due;
   } else if (note->outcome == Outcome::kDeferred) {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "engine/bounce/classify.h"
 #include "engine/smtp/types.h"
 #include "io/base/spsc_ring.h"
 #include "pipeline/settle/ledger.h"
@@ -31,6 +32,7 @@ enum class UncertainPolicy : uint8_t {
 
 struct SettleRules {
   Ledger* ledger = nullptr;
+  const engine::bounce::Classifier* classifier = nullptr;  // null: replies have no category
   RetrySchedule retry;
   UncertainPolicy uncertain = UncertainPolicy::kSkip;
   std::function<absl::Time()> wall_clock = [] { return absl::Now(); };
@@ -42,7 +44,8 @@ struct TryEnd {
   bool counts_as_attempt = true;
   uint16_t lane = 0;
   engine::smtp::CommandKind command = engine::smtp::CommandKind::kContent;
-  engine::smtp::ReplyView reply = {};  // code 0: there was none, and the text says why
+  engine::smtp::ReplyView reply = {};          // code 0: there was none, and the text says why
+  absl::Duration took = absl::ZeroDuration();  // from composing to the reply
 };
 
 class Settler {
@@ -57,6 +60,8 @@ class Settler {
   void Begin(const Job& job) { rules_->ledger->Begin(job.index); }
   // It has not arrived after all, and will be tried again in this run.
   void TakeBack(const Job& job);
+  // What the reply means is looked up. A refusal that is about our speed or our address, and not
+  // about the recipient, is deferred whatever its code says; one about our speed is no attempt.
   // A deferred one is due by the retry schedule or has expired, and is then bounced; an uncertain
   // one is due again if that is the policy. Returns what it came to. Waits (sleeping) while the
   // coordinator has not taken its notes: nothing is forgotten, and then the disk is the bottleneck.
@@ -76,7 +81,9 @@ class Settler {
 
  private:
   static constexpr size_t kNotes = 4096;  // about 1 MiB a shard
-  void Schedule(const Job& job, UnixSeconds now, LedgerSlot* slot, OutcomeNote* note) const;
+  std::optional<absl::Duration> Classify(const TryEnd& end, OutcomeNote* note) const;
+  void Schedule(const Job& job, UnixSeconds now, std::optional<absl::Duration> hint,
+                LedgerSlot* slot, OutcomeNote* note) const;
   void Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note);
   void Count(Outcome outcome, int64_t by) {
     auto& c = counts_[static_cast<size_t>(outcome)];

@@ -246,6 +246,8 @@ absl::Status Runner::OpenLedger() {
   ledger_ = *std::move(ledger);
   before_ = ledger_->Count();
   rules_.ledger = ledger_.get();
+  rules_.classifier =
+      options_.classifier != nullptr ? options_.classifier : &engine::bounce::Classifier::BuiltIn();
   rules_.retry = options_.retry;
   rules_.uncertain = options_.uncertain;
   feeder_.emplace(&list, ledger_.get(), options_.uncertain);
@@ -504,7 +506,8 @@ void Runner::WriteDown(const OutcomeNote& note) {
 void Runner::Record(const OutcomeNote& note, std::string_view relay) {
   const bool found = campaign_->recipients().ReadAt(note.offset, &record_).ok();
   const std::string_view address = found ? record_.address : "(unreadable record)";
-  events_->Add(note, address, relay, "");
+  const auto category = static_cast<engine::bounce::Category>(note.category);
+  events_->Add(note, address, relay, engine::bounce::InfoOf(category).name);
   if (note.outcome == Outcome::kDelivered) return;
   // One that is tried again may still be delivered: ListUnsettled().
   if (IsTriedAgain(StateOf(note.outcome))) return undelivered_.Remember(note);
@@ -627,6 +630,8 @@ absl::StatusOr<RunResult> Runner::Run() {
   if (status.ok() && campaign_->committed()) status = OpenFiles();
   if (!status.ok()) return status;
   if (before_[static_cast<size_t>(SlotState::kPending)] == 0 && !feeder_->next_retry()) {
+    if (!campaign_->committed()) status = Commit();
+    if (!status.ok()) return status;
     return Finish(status);
   }
   status = MakeLimits();

@@ -56,7 +56,8 @@ struct RunOptions {
   std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
   // Copies that cannot be made before the campaign stops; 0: no limit.
   uint64_t render_failures_max = 0;
-  Schedule schedule;      // when it may send
+  const engine::bounce::Classifier* classifier = nullptr;  // null: the built-in rules
+  Schedule schedule;                                       // when it may send
   LimitSpec limits;       // of the whole campaign; relays have their own
   std::string quota_dir;  // where quotas are kept over restarts; made if need be
   RetrySchedule retry;

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -46,6 +47,10 @@ struct SinkOptions {
   // peers get a second to say QUIT. 0: never.
   uint64_t messages_max = 0;
   absl::Duration run_for = absl::InfiniteDuration();  // stop by itself after so long
+  // To answer otherwise than 250 (whose code 0 stands for): to a recipient; to an SMTP message at
+  // its end, which is then neither kept nor counted. In the reactor's thread.
+  std::function<engine::smtp::ServerReply(std::string_view forward_path)> on_rcpt;
+  std::function<engine::smtp::ServerReply()> on_message;
   // Tells the wall clock for names and time stamps; replaced where runs must repeat exactly.
   std::function<absl::Time()> wall_clock = absl::Now;
   // One line for people: a message could not be stored, descriptors have run out. In the reactor's

@@ -201,6 +201,10 @@ ServerReply SinkSession::OnMail(std::string_view reverse_path, const MailParamet
 }
 
 ServerReply SinkSession::OnRcpt(std::string_view forward_path) {
+  if (shared_.options.on_rcpt) {
+    const ServerReply reply = shared_.options.on_rcpt(forward_path);
+    if (reply.code.value() != 0) return reply;
+  }
   ++recipients_;
   if (shared_.journal) rcpt_to_.emplace_back(forward_path);
   return Ok();
@@ -213,6 +217,13 @@ void SinkSession::OnContent(std::span<const char> bytes) {
 
 // LMTP asks for each recipient: the one file is for all of them.
 ServerReply SinkSession::OnContentEnd(uint32_t recipient) {
+  if (shared_.options.on_message) {
+    const ServerReply reply = shared_.options.on_message();
+    if (reply.code.value() != 0) {
+      ForgetMessage();
+      return reply;
+    }
+  }
   if (recipient == 0 && StoreMessage()) {
     ++shared_.counters.messages;
     shared_.counters.recipients += recipients_;

@@ -7,7 +7,7 @@
 //   word 7      CRC-32 of words 0..6 (low half)
 //   word 8..    slots: bucket number since 1970 (28 bits), count (28), check (8); 0: never used
 //
-// In the machine's byte order, which is little-endian wherever we run. docs/formats.md.
+// In the machine's byte order, which is little-endian wherever we run.
 //
 // Threading: one thread, before anybody counts.
 #ifndef VOLLEY_PIPELINE_THROTTLE_QUOTA_STATE_H_

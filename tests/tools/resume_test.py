@@ -52,6 +52,12 @@ def read_events(t):
     return [json.loads(line) for line in lines]
 
 
+def campaign(t, count):
+    """With a name: the next run of the same is the same campaign."""
+    flags, addresses = t.simple_campaign(count)
+    return [*flags, "--name", "spring"], addresses
+
+
 def start(t, args):
     return t.start("send", "--json", "--no-progress", "--state", "state", *args)
 
@@ -73,7 +79,7 @@ class Killing:
         print(f"        seed {seed} (VOLLEY_SEED), {self.kills} kills (VOLLEY_KILLS), "
               f"{self.count} recipients", flush=True)
         self.sink = e2e.Sink(t, "--reply-latency", "3ms")
-        flags, self.addresses = t.simple_campaign(self.count)
+        flags, self.addresses = campaign(t, self.count)
         self.args = [*flags, "--via", self.sink.url, "--connections", str(self.CONNECTIONS),
                      "--uncertain", policy]
         self.first_messages = []  # seconds from the start of a run to its first message
@@ -109,7 +115,7 @@ class Killing:
                 raise e2e.Failure(f"it ended with {child.returncode} before it was killed: "
                                   f"{child.communicate()}")
             time.sleep(0.0005)
-        time.sleep(self.random.uniform(0, 0.003))
+        time.sleep(self.random.uniform(0, 0.03))
         child.kill()
         child.wait()
         child.stdout.close()
@@ -141,7 +147,7 @@ class Killing:
         unflagged = sorted(set(twice) - set(flagged))
         e2e.expect(not unflagged, f"came twice and were not flagged uncertain: {unflagged[:5]}")
         # One whose final reply is due, and one that rides behind its dot, for each connection.
-        in_flight = 2 * self.CONNECTIONS * self.while_sending
+        in_flight = 2 * self.CONNECTIONS * self.kills
         e2e.expect(len(flagged) <= in_flight, f"{len(flagged)} flagged, {in_flight} in flight at most")
         e2e.expect(flagged, "nothing was in flight at any kill: nothing was tested")
         summary = result.summary()
@@ -198,11 +204,11 @@ def test_kills_mail_nobody_twice(t):
 # --- Stopping and going on ---
 
 
-def interrupted_run(t, count=3000, extra=()):
+def interrupted_run(t, count=1000):
     """A campaign stopped by Ctrl-C somewhere in the middle: its arguments, addresses and sink."""
-    flags, addresses = t.simple_campaign(count)
+    flags, addresses = campaign(t, count)
     sink = e2e.Sink(t, "--reply-latency", "10ms")
-    args = [*flags, "--via", sink.url, "--connections", "4", *extra]
+    args = [*flags, "--via", sink.url, "--connections", "4"]
     child = start(t, args)
     e2e.wait_until(lambda: len(sink.lines()) >= 50, 30, "the first messages")
     child.send_signal(signal.SIGINT)
@@ -221,10 +227,12 @@ def test_ctrl_c_then_again(t):
     e2e.expect_same_multiset(sink.recipients(), addresses, "recipients at the sink")
     e2e.expect_equal(expect_events(t, addresses, read_ledger(t)), len(addresses),
                      "events of delivery")
+    times = [event["ms"] for event in read_events(t)]
+    e2e.expect(10 <= min(times) and max(times) < 60_000, f"{min(times)} to {max(times)} ms")
 
 
 def test_nobody_is_left(t):
-    flags, addresses = t.simple_campaign(50)
+    flags, addresses = campaign(t, 50)
     sink = e2e.Sink(t)
     args = [*flags, "--via", sink.url]
     t.send(*args).expect_code(0)
@@ -238,7 +246,7 @@ def test_nobody_is_left(t):
 
 
 def test_a_second_process_is_refused(t):
-    flags, addresses = t.simple_campaign(3000)
+    flags, addresses = campaign(t, 1500)
     sink = e2e.Sink(t, "--reply-latency", "10ms")
     args = [*flags, "--via", sink.url, "--connections", "4"]
     first = start(t, args)
@@ -266,7 +274,7 @@ class KeepsSubjects(FaultServer):
 
 
 def test_another_message_is_refused_unless_told(t):
-    args, addresses, sink, first = interrupted_run(t, 500, ["--name", "spring"])
+    args, addresses, sink, first = interrupted_run(t, 500)
     sink.stop()
     with KeepsSubjects() as server:
         at = args.index("--subject") + 1
@@ -284,7 +292,7 @@ def test_another_message_is_refused_unless_told(t):
 
 
 def test_resume_needs_a_campaign(t):
-    flags, _ = t.simple_campaign(5)
+    flags, _ = campaign(t, 5)
     t.send(*flags, "--via", "smtp://127.0.0.1:9", "--resume").expect_code(REFUSED).expect_says(
         "no campaign")
     e2e.expect_equal(t.left_behind(), [], "left behind")
@@ -294,12 +302,11 @@ def test_resume_needs_a_campaign(t):
 
 
 def test_a_bad_ledger_is_refused(t):
-    args, addresses, sink, _ = interrupted_run(t, 500)
+    args, addresses, sink, first = interrupted_run(t, 500)
     path = folder(t) / "ledger.bin"
     whole = path.read_bytes()
     other = whole[:24] + bytes([whole[24] ^ 1]) + whole[25:]
     bad_slot = whole[:64 + 16 * 3] + b"\xee" + whole[64 + 16 * 3 + 1:]
-    arrived = len(sink.lines())
     for name, content, words in (("cut", whole[:-5], "damaged"), ("empty", b"", "too short"),
                                  ("foreign", b"x" * len(whole), "not a ledger"),
                                  ("bit", other, "damaged"), ("slot", bad_slot, "recipient 3"),
@@ -309,7 +316,8 @@ def test_a_bad_ledger_is_refused(t):
             path.write_bytes(content)
         t.send(*args).expect_code(REFUSED).expect_says(r"ledger\.bin", words)
         e2e.expect_equal(path.read_bytes() if path.exists() else None, content, f"ledger ({name})")
-    e2e.expect_equal(len(sink.lines()), arrived, "messages meanwhile")
+    time.sleep(0.3)  # the sink's journal is written a little later
+    e2e.expect_equal(len(sink.lines()), first["delivered"], "messages meanwhile")
     path.write_bytes(whole)
     t.send(*args).expect_code(0).expect_counts(delivered=len(addresses))
     path.write_bytes(b"rubbish")
@@ -320,7 +328,7 @@ def test_a_bad_ledger_is_refused(t):
 
 def test_a_full_disk_stops_in_order(t):
     """By a limit of the file size: events.jsonl grows over it in the middle."""
-    flags, addresses = t.simple_campaign(8000)
+    flags, addresses = campaign(t, 8000)
     sink = e2e.Sink(t, "--reply-latency", "1ms")
     args = [*flags, "--via", sink.url, "--connections", "10"]
     limit = 1_200_000
@@ -334,7 +342,8 @@ def test_a_full_disk_stops_in_order(t):
     e2e.expect(result.code not in (0, INTERRUPTED) and result.code > 0, f"exit code\n{result}")
     result.expect_says(r"events\.jsonl", "file too large|no space")
     states = collections.Counter(slot.state for slot in read_ledger(t))
-    e2e.expect_equal(states["delivered"], len(sink.recipients()), "delivered")
+    e2e.wait_until(lambda: len(sink.recipients()) == states["delivered"], 10,
+                   f"{states['delivered']} in the sink's journal")
     e2e.expect(0 < states["delivered"] < len(addresses), f"{states}: nothing was tested")
     e2e.expect_equal(states["in flight"], 0, "in flight")
     read_events(t)  # whole lines only
@@ -380,7 +389,7 @@ RETRY = ("--retry-first", "1s", "--retry-for", "30s")
 
 
 def test_who_is_deferred_is_tried_again_within_the_run(t):
-    flags, addresses = t.simple_campaign(300)
+    flags, addresses = campaign(t, 300)
     with DefersTheFirstTry() as server:
         args = [*flags, "--via", server.url, "--connections", "4", *RETRY]
         result = t.send(*args, timeout=60).expect_code(0)
@@ -392,16 +401,16 @@ def test_who_is_deferred_is_tried_again_within_the_run(t):
     for address in addresses:
         first, second = events[address]
         e2e.expect_equal((first["event"], second["event"]), ("deferred", "delivered"), address)
-        e2e.expect_equal((first["attempt"], second["attempt"]), (1, 2), "attempts")
+        e2e.expect_equal(second["attempt"], first["attempt"] + 1, "attempts")
         e2e.expect(first["next_try"] > first["time"][:19], f"no next try in {first}")
         e2e.expect(first["code"] in (450, 451) and first["reply"], f"no reply in {first}")
     e2e.expect(not (folder(t) / "undelivered.csv").exists(), "undelivered.csv is there")
 
 
 def test_ctrl_c_while_it_waits_then_again(t):
-    flags, addresses = t.simple_campaign(40)
+    flags, addresses = campaign(t, 40)
     with DefersTheFirstTry() as server:
-        args = [*flags, "--via", server.url, "--retry-first", "20s"]
+        args = [*flags, "--via", server.url, "--retry-first", "6s"]
         child = start(t, [*args, "--retry-for", "10m"])
         e2e.wait_until(lambda: len(server.seen) == len(addresses), 20, "all first tries")
         time.sleep(0.5)
@@ -416,12 +425,12 @@ def test_ctrl_c_while_it_waits_then_again(t):
         started = time.monotonic()
         t.send(*args, "--retry-for", "10m", timeout=60).expect_code(0).expect_counts(
             delivered=len(addresses))
-        e2e.expect(time.monotonic() - started > 5, "it did not wait for the due times")
+        e2e.expect(time.monotonic() - started > 2, "it did not wait for the due times")
         e2e.expect_same_multiset(server.accepted, addresses, "recipients at the server")
 
 
 def test_a_kill_while_it_waits_loses_nobody(t):
-    flags, addresses = t.simple_campaign(40)
+    flags, addresses = campaign(t, 40)
     with DefersTheFirstTry() as server:
         args = [*flags, "--via", server.url, "--retry-first", "2s", "--retry-for", "1m"]
         child = start(t, args)
@@ -435,7 +444,7 @@ def test_a_kill_while_it_waits_loses_nobody(t):
 
 
 def test_what_is_deferred_for_too_long_has_expired(t):
-    flags, addresses = t.simple_campaign(30)
+    flags, addresses = campaign(t, 30)
     with DefersTheFirstTry(tries=1000) as server:
         result = t.send(*flags, "--via", server.url, "--retry-first", "1s", "--retry-for", "3s",
                         timeout=60).expect_code(1)
@@ -450,7 +459,7 @@ def test_what_is_deferred_for_too_long_has_expired(t):
 
 
 def test_without_retries_who_is_deferred_is_tried_by_the_next_run(t):
-    flags, addresses = t.simple_campaign(30)
+    flags, addresses = campaign(t, 30)
     with DefersTheFirstTry() as server:
         args = [*flags, "--via", server.url, "--retry-for", "0"]
         t.send(*args).expect_code(1).expect_counts(deferred=len(addresses))
@@ -481,7 +490,7 @@ class LosesTheReply(FaultServer):
 
 
 def test_uncertain_ones_are_skipped(t):
-    flags, addresses = t.simple_campaign(60)
+    flags, addresses = campaign(t, 60)
     with LosesTheReply() as server:
         args = [*flags, "--via", server.url, "--connections", "3", "--uncertain", "skip", *RETRY]
         uncertain = len(addresses) // 5
@@ -501,7 +510,7 @@ def test_uncertain_ones_are_skipped(t):
 
 
 def test_uncertain_ones_are_sent_again(t):
-    flags, addresses = t.simple_campaign(60)
+    flags, addresses = campaign(t, 60)
     with LosesTheReply() as server:
         result = t.send(*flags, "--via", server.url, "--connections", "3", "--uncertain", "resend",
                         *RETRY, timeout=60).expect_code(0)

@@ -182,6 +182,7 @@ int ReportError(const absl::Status& status) {
     case absl::StatusCode::kUnimplemented:
     case absl::StatusCode::kPermissionDenied:  // a key others can read; a refresh token that is
                                                // over
+    case absl::StatusCode::kDataLoss:          // a list or a ledger that is damaged
     case absl::StatusCode::kDeadlineExceeded:  // a command for a secret that hangs
       return 2;
     default:

@@ -12,6 +12,7 @@
 
 #include "engine/base/nearest_name.h"
 #include "io/reactor/reactor.h"
+#include "tools/volley/bounce.h"
 #include "tools/volley/check.h"
 #include "tools/volley/keys.h"
 #include "tools/volley/preflight_command.h"
@@ -81,6 +82,7 @@ int main(int argc, char** argv) {
   volley::tools::AddKeysCommand(app, &exit_code);
   volley::tools::AddSuppressCommand(app, &exit_code);
   volley::tools::AddUnsubscribeCommand(app, &exit_code);
+  volley::tools::AddBounceCommand(app, &exit_code);
   volley::tools::AddSinkCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

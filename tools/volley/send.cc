@@ -66,6 +66,8 @@ void CatchInterrupts() {
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // At a limit of the file size (ulimit -f) a write fails, as on a full disk: an orderly stop.
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 // One shard delivers over 100,000 small messages a second; more help only where there are cores,
@@ -236,7 +238,7 @@ pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const 
 }
 
 int ExitCode(const pipeline::RunResult& result, const Totals& totals) {
-  if (result.interrupted && totals.left > 0) return 130;
+  if (result.interrupted && totals.left + totals.deferred > 0) return 130;
   return totals.delivered + totals.suppressed == totals.recipients ? 0 : 1;
 }
 

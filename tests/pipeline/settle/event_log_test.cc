@@ -66,7 +66,8 @@ TEST(EventLog, ALineHasTheKeysInOrder) {
   note.enhanced = EnhancedCode{4, 7, 1};
   note.due = 1'795'488'300;
   note.command = CommandKind::kRcpt;
-  note.rule = "greylisting-1";
+  note.rule_bytes = static_cast<uint8_t>(
+      std::string_view("greylisting-1").copy(note.rule.data(), note.rule.size()));
   log->Add(note, "ann@example.org", "mx.example.org", "greylisting");
   ASSERT_TRUE(log->Flush().ok());
   EXPECT_EQ(dir.Read("events.jsonl"),

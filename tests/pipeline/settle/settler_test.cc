@@ -74,7 +74,9 @@ TEST_F(SettlerTest, WritesSlotAndNoteOfEachOutcome) {
     const Job job{.offset = 1000 + index, .index = index};
     settler_.Begin(job);
     EXPECT_EQ(ledger_->StateAt(index), SlotState::kInFlight);
-    const OutcomeNote note = Settle(job, {outcome, true, 3, CommandKind::kRcpt, reply});
+    const OutcomeNote note =
+        Settle(job, {outcome, true, 3, CommandKind::kRcpt, reply, absl::Milliseconds(350.9)});
+    EXPECT_EQ(note.millis, 350u);
     EXPECT_EQ(note.outcome, outcome);
     EXPECT_EQ(note.offset, job.offset);
     EXPECT_EQ(note.index, index);

@@ -114,10 +114,21 @@ class World {
       EXPECT_TRUE(first) << record.address << " settled twice";
     }
     books.stats = reactor_->stats();
+    books.arrivals = TakeArrivals();
+    return books;
+  }
+
+  // --- for those who run the parts themselves ---
+  io::SimReactor* reactor() { return reactor_.get(); }
+  const Campaign& campaign() const { return *campaign_; }
+  std::string ledger_path() const { return dir_.path("ledger.bin"); }
+  // Who arrived at any sink, by address. No sink is left.
+  std::map<std::string, int> TakeArrivals() {
+    Books books;
     const size_t sinks = sinks_.size();
     sinks_.clear();  // writes their journals
     for (size_t i = 0; i < sinks; ++i) ReadJournal(static_cast<int>(i), &books);
-    return books;
+    return books.arrivals;
   }
 
  private:
