@@ -42,7 +42,7 @@ std::optional<Stage> StageByName(std::string_view name);
 struct ReplyFacts {
   std::string_view provider = {};  // of the recipient; empty: not known
   Stage stage = Stage::kUnknown;
-  uint16_t code = 0;          // 0: there was no reply
+  uint16_t code = 0;               // 0: there was no reply
   std::string_view enhanced = {};  // "5.1.1"; empty: looked for in the text
   std::string_view text = {};      // lines joined by blanks
 };

@@ -124,8 +124,7 @@ absl::StatusOr<uint64_t> Feeder::OffsetBehind(uint32_t known, uint64_t known_off
 // From the one found last: those that are due stand together.
 absl::StatusOr<uint64_t> Feeder::OffsetOf(uint32_t index) {
   const bool unknown = found_offset_ == 0 || index < found_;
-  const auto offset =
-      unknown ? list_->FindOffset(index) : OffsetBehind(found_, found_offset_, index);
+  auto offset = unknown ? list_->FindOffset(index) : OffsetBehind(found_, found_offset_, index);
   if (offset.ok()) {
     found_ = index;
     found_offset_ = *offset;

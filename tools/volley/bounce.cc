@@ -16,7 +16,6 @@
 namespace volley::tools {
 namespace {
 
-using engine::bounce::Category;
 using engine::bounce::CategoryInfo;
 using engine::bounce::Classification;
 using engine::bounce::Classifier;

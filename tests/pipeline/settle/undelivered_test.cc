@@ -1,10 +1,11 @@
+#include "pipeline/settle/undelivered.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
 #include "pipeline/settle/outcome.h"
-#include "pipeline/settle/undelivered.h"
 #include "tests/pipeline/temp_dir.h"
 
 namespace volley::pipeline {
