@@ -38,7 +38,8 @@ constexpr CountPerBounds kQuotaBounds = {
 
 bool IsUrl(std::string_view url) {
   const bool scheme = url.starts_with("https://") || url.starts_with("http://");
-  return scheme && url.size() <= kUrlBytesMax && url.substr(url.find("//") + 2).find('.') != url.npos &&
+  return scheme && url.size() <= kUrlBytesMax &&
+         url.substr(url.find("//") + 2).find('.') != url.npos &&
          std::all_of(url.begin(), url.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
@@ -89,8 +90,8 @@ class PackReader {
 // --- Sources ---
 
 void PackReader::ReadSource(std::string_view name, const toml::table& table) {
-  Source source{.name = std::string(name), .title = "", .url = "", .date = "",
-                .kind = SourceKind::kFolklore};
+  Source source{
+      .name = std::string(name), .title = "", .url = "", .date = "", .kind = SourceKind::kFolklore};
   const TableReader::Key keys[] = {
       {"title",
        [&](const Node& n) { source.title = in_.Text("title", n, kTitleBytesMax).value_or(""); }},
@@ -107,8 +108,7 @@ void PackReader::ReadSource(std::string_view name, const toml::table& table) {
            in_.BadValue("date", n, "write a date without quotes, such as 2026-11-24");
          }
        }},
-      {"kind",
-       [&](const Node& n) {
+      {"kind", [&](const Node& n) {
          const auto kind = n.value_exact<std::string>();
          if (kind == "published") {
            source.kind = SourceKind::kPublished;
@@ -158,8 +158,9 @@ const toml::node* PackReader::ReadOrigin(std::string_view key, const Node& node,
   const toml::table* table = node.as_table();
   if (table == nullptr || !(table->contains("value") || table->contains("source"))) {
     if (layer_.own) return &node;
-    in_.BadValue(key, node,
-                 fmt::format("nobody says so; write {} = {{ value = ..., source = \"NAME\" }}", key));
+    in_.BadValue(
+        key, node,
+        fmt::format("nobody says so; write {} = {{ value = ..., source = \"NAME\" }}", key));
     return nullptr;
   }
   const Node* value = nullptr;
@@ -277,8 +278,8 @@ void PackReader::ReadReplies(const Node& node, Provider* to) {
     const auto same = std::find_if(to->replies.begin(), to->replies.end(),
                                    [&](const ReplyRule& r) { return r.name == rule->name; });
     if (same != to->replies.end()) {
-      in_.Fault(*table, fmt::format("two reply rules \"{}\", the first in {}", rule->name,
-                                    same->place));
+      in_.Fault(*table,
+                fmt::format("two reply rules \"{}\", the first in {}", rule->name, same->place));
       continue;
     }
     to->replies.push_back(*std::move(rule));
@@ -293,10 +294,10 @@ void PackReader::ReadProvider(const toml::table& table) {
                                  kPackNameAllowed));
     return;
   }
+  provider.place = in_.Place(table);
   const Node* replies = nullptr;
   const auto names = [&](const char* key, bool wildcard, Setting<Names>* to) {
-    return TableReader::Key{
-        key, [=, this](const Node& n) { ReadNames(key, n, wildcard, to); }};
+    return TableReader::Key{key, [=, this](const Node& n) { ReadNames(key, n, wildcard, to); }};
   };
   const auto count = [&](const char* key, Setting<uint32_t>* to) {
     return TableReader::Key{key, [=, this](const Node& n) { ReadCount(key, n, to); }};
@@ -333,8 +334,9 @@ void PackReader::ReadProvider(const toml::table& table) {
 void PackReader::ReadProviders(const Node& node) {
   const toml::array* array = node.as_array();
   if (array == nullptr || array->size() > ProviderPack::kProvidersMax) {
-    in_.Fault(node, fmt::format("write [[provider]] with name = \"...\" for each provider, at most {}",
-                                ProviderPack::kProvidersMax));
+    in_.Fault(node,
+              fmt::format("write [[provider]] with name = \"...\" for each provider, at most {}",
+                          ProviderPack::kProvidersMax));
     return;
   }
   for (const Node& element : *array) {
@@ -356,11 +358,11 @@ void PackReader::ReadVersion(const toml::table& root) {
   }
   const auto version = node->value_exact<int64_t>();
   if (version == ProviderPack::kFormat) return;
-  in_.BadValue("version", *node,
-               version && *version > ProviderPack::kFormat
-                   ? fmt::format("made for a newer volley; this one reads version {}",
-                                 ProviderPack::kFormat)
-                   : fmt::format("write {}", ProviderPack::kFormat));
+  in_.BadValue(
+      "version", *node,
+      version && *version > ProviderPack::kFormat
+          ? fmt::format("made for a newer volley; this one reads version {}", ProviderPack::kFormat)
+          : fmt::format("write {}", ProviderPack::kFormat));
 }
 
 void PackReader::ReadRoot(const toml::table& root) {
@@ -378,8 +380,7 @@ void PackReader::ReadRoot(const toml::table& root) {
       {"released",
        [&](const Node& n) {
          if (const auto date = n.value_exact<toml::date>()) {
-           layer_.released =
-               fmt::format("{:04}-{:02}-{:02}", date->year, date->month, date->day);
+           layer_.released = fmt::format("{:04}-{:02}-{:02}", date->year, date->month, date->day);
          } else {
            in_.BadValue("released", n, "write a date without quotes, such as 2026-11-24");
          }
@@ -392,7 +393,8 @@ void PackReader::ReadRoot(const toml::table& root) {
 
 PackLayer PackReader::Read() {
   if (file_.text.size() > ProviderPack::kFileBytesMax) {
-    faults_.Add(file_.name + ":1", fmt::format("longer than {} bytes", ProviderPack::kFileBytesMax));
+    faults_.Add(file_.name + ":1",
+                fmt::format("longer than {} bytes", ProviderPack::kFileBytesMax));
     return std::move(layer_);
   }
   try {
@@ -435,7 +437,8 @@ absl::Status Faults::ToStatus() const {
   return absl::InvalidArgumentError(fmt::format("{}", fmt::join(shown, "\n")));
 }
 
-PackLayer ReadPackFile(const PackFile& file, bool own, std::deque<Source>* sources, Faults* faults) {
+PackLayer ReadPackFile(const PackFile& file, bool own, std::deque<Source>* sources,
+                       Faults* faults) {
   return PackReader(file, own, sources, faults).Read();
 }
 

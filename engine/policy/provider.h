@@ -99,6 +99,7 @@ struct Provider {
   std::string title;  // for people
   // Dense from 0 in the order of the pack: for tables beside it.
   size_t index = 0;
+  std::string place;  // "providers.toml:17": where it was described last
 
   // Who it is. In lower case A-labels, without a dot at the end.
   Setting<Names> mx_suffixes;  // its MX hosts are these or below

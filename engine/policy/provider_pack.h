@@ -37,10 +37,10 @@ class ProviderPack {
  public:
   static constexpr size_t kFileBytesMax = 1 << 20;
   static constexpr size_t kProvidersMax = 10'000;
-  static constexpr size_t kNamesMax = 10'000;         // of one list
-  static constexpr size_t kRepliesMax = 200;          // of one provider
-  static constexpr size_t kPatternBytesMax = 1'000;   // of one rule
-  static constexpr size_t kErrorsMax = 20;            // told at once
+  static constexpr size_t kNamesMax = 10'000;        // of one list
+  static constexpr size_t kRepliesMax = 200;         // of one provider
+  static constexpr size_t kPatternBytesMax = 1'000;  // of one rule
+  static constexpr size_t kErrorsMax = 20;           // told at once
   static constexpr uint32_t kConnectionsMax = 1'000'000;
   static constexpr int64_t kFormat = 1;  // `version` of the files
 

@@ -78,9 +78,9 @@ void RuleReader::ReadAction(const toml::node& node) {
       return;
     }
   }
-  in_.BadValue("action", node,
-               fmt::format("write {}{}", fmt::join(known, ", "),
-                           text ? DidYouMean(*text, known) : ""));
+  in_.BadValue(
+      "action", node,
+      fmt::format("write {}{}", fmt::join(known, ", "), text ? DidYouMean(*text, known) : ""));
   ok_ = false;
 }
 
@@ -115,6 +115,7 @@ void RuleReader::ReadStages(const toml::node& node) {
                                 message::Quoted(name)));
     ok_ = false;
   }
+  if (names && names->empty()) in_.BadValue("stage", node, "empty: nothing would match");
   if (!names || names->empty()) ok_ = false;
 }
 
@@ -127,6 +128,7 @@ void RuleReader::ReadCodes(std::string_view key, const toml::node& node,
     in_.Fault(node, fmt::format("{} {}: {}", key, message::Quoted(code), allowed));
     ok_ = false;
   }
+  if (codes && codes->empty()) in_.BadValue(key, node, "empty: nothing would match");
   if (!codes || codes->empty()) {
     ok_ = false;
   } else {
@@ -139,9 +141,9 @@ std::optional<CountPer> RuleReader::ReadCountPer(std::string_view key, const tom
   const auto text = node.value_exact<std::string>();
   const auto value = text ? ParseCountPer(*text) : std::nullopt;
   if (value && value->count >= 1 && value->count <= count_max) return value;
-  in_.BadValue(key, node,
-               value ? fmt::format("write a count from 1 to {}", count_max)
-                     : std::string(kCountPerAllowed));
+  in_.BadValue(
+      key, node,
+      value ? fmt::format("write a count from 1 to {}", count_max) : std::string(kCountPerAllowed));
   ok_ = false;
   return std::nullopt;
 }
@@ -163,7 +165,8 @@ void RuleReader::CheckWhatIsThere() {
     return;
   }
   if (!table_.contains("pattern") && !table_.contains("codes") && !table_.contains("enhanced")) {
-    Fault("a reply rule needs \"pattern\", \"codes\" or \"enhanced\", or it would match everything");
+    Fault(
+        "a reply rule needs \"pattern\", \"codes\" or \"enhanced\", or it would match everything");
   }
   const ReplyAction action = rule_.action;
   const bool lasts = action != ReplyAction::kClose && action != ReplyAction::kIgnore;

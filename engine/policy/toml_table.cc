@@ -30,7 +30,8 @@ std::string TableReader::Place(const toml::node& node) const {
 }
 
 void TableReader::Fault(const toml::node& node, std::string_view what) const {
-  faults_->Add(Place(node), where_.empty() ? std::string(what) : fmt::format("{}: {}", where_, what));
+  faults_->Add(Place(node),
+               where_.empty() ? std::string(what) : fmt::format("{}: {}", where_, what));
 }
 
 void TableReader::BadValue(std::string_view key, const toml::node& node,
@@ -39,12 +40,12 @@ void TableReader::BadValue(std::string_view key, const toml::node& node,
 }
 
 size_t TableReader::Read(const toml::table& table, std::string_view where,
-                       std::span<const Key> keys) {
+                         std::span<const Key> keys) {
   where_ = std::string(where);
   size_t unknown = 0;
   for (const auto& [name, node] : table) {
-    const auto key = std::find_if(keys.begin(), keys.end(),
-                                  [&](const Key& k) { return k.name == name.str(); });
+    const auto key =
+        std::find_if(keys.begin(), keys.end(), [&](const Key& k) { return k.name == name.str(); });
     if (key != keys.end()) {
       key->read(node);
       continue;

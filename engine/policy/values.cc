@@ -49,8 +49,8 @@ void SkipBlanks(std::string_view* text) {
 }
 
 std::optional<uint64_t> TakeNumber(std::string_view* text) {
-  const size_t end = static_cast<size_t>(
-      std::find_if_not(text->begin(), text->end(), IsDigit) - text->begin());
+  const size_t end =
+      static_cast<size_t>(std::find_if_not(text->begin(), text->end(), IsDigit) - text->begin());
   if (end == 0 || end > kDigitsMax) return std::nullopt;
   uint64_t number = 0;
   std::from_chars(text->data(), text->data() + end, number);
@@ -110,7 +110,7 @@ std::optional<absl::Duration> ParseDuration(std::string_view text) {
   return total;
 }
 
-std::string FormatDuration(absl::Duration value) {
+std::string DurationText(absl::Duration value) {
   std::string text;
   for (size_t i = 0; i < kUnitsWritten; ++i) {
     const int64_t count = absl::IDivDuration(value, Units()[i].length, &value);
@@ -132,8 +132,8 @@ std::optional<CountPer> ParseCountPer(std::string_view text) {
   return CountPer{.count = *count, .per = *per};
 }
 
-std::string FormatCountPer(const CountPer& value) {
-  std::string per = FormatDuration(value.per);
+std::string CountPerText(const CountPer& value) {
+  std::string per = DurationText(value.per);
   if (per.size() > 1 && per[0] == '1' && !IsDigit(per[1]) &&
       std::none_of(per.begin() + 1, per.end(), IsDigit)) {
     per.erase(0, 1);  // "1min": "min"

@@ -32,10 +32,10 @@ inline constexpr std::string_view kDurationAllowed =
 
 // nullopt: not of that form. A count of 0 is of that form; a time of 0 is not.
 std::optional<CountPer> ParseCountPer(std::string_view text);
-std::string FormatCountPer(const CountPer& value);  // parses to the same
+std::string CountPerText(const CountPer& value);  // parses to the same
 // Never negative; at most 366 days.
 std::optional<absl::Duration> ParseDuration(std::string_view text);
-std::string FormatDuration(absl::Duration value);
+std::string DurationText(absl::Duration value);
 
 // A host name in the form in which names are compared: lower case, no dot at the end. Allocates
 // nothing. Empty: there was none, it is too long (RFC 1035 §2.3.4), or not ASCII (A-labels are

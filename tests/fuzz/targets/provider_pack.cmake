@@ -1,0 +1,1 @@
+volley_fuzzer(provider_pack provider_pack_fuzz.cc DEPS volley_engine_policy)
