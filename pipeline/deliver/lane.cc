@@ -38,6 +38,7 @@ Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settl
 Lane::~Lane() {
   VOLLEY_CHECK(open_ == 0);
   reactor_->CancelTimer(&park_timer_);
+  reactor_->CancelTimer(this);
 }
 
 void Lane::Start() {
@@ -85,8 +86,20 @@ void Lane::Park(const ThrottleAnswer& answer) {
 
 void Lane::Unpark() {
   parked_ = false;
+  reactor_->CancelTimer(&park_timer_);
   events_->OnLaneParked(nullptr);
   OnJobs();
+}
+
+void Lane::OnRoom() {
+  if (parked_) Unpark();
+  if (!std::exchange(waits_for_room_, false)) return;
+  events_->OnLaneParked(nullptr);
+  if (!ever_ready_ && open_ == 0 && !takes_no_jobs()) {
+    OpenOne();
+  } else {
+    OpenSessions();
+  }
 }
 
 void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
@@ -102,9 +115,17 @@ void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
 void Lane::Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
                   const engine::smtp::ReplyView& reply, absl::Duration took) {
   const bool tried = outcome != Outcome::kSuppressed && outcome != Outcome::kUnrenderable;
-  settler_->Settle(job, {outcome, tried, options_.id, command, reply, took});
+  settler_->Settle(job, {outcome, tried, options_.id, command, reply, took, options_.provider});
   if (outcome == Outcome::kDelivered) ++stats_.delivered;
   source_->OnSettled(outcome);
+}
+
+void Lane::DeferUnreachable(const Job& job, std::string_view why) {
+  settler_->Settle(job, {.outcome = Outcome::kDeferred,
+                         .lane = options_.id,
+                         .command = engine::smtp::CommandKind::kGreeting,
+                         .reply = {refused_with_, {}, why},
+                         .provider = options_.provider});
 }
 
 std::unique_ptr<Copy> Lane::TakeCopy() {
@@ -165,18 +186,27 @@ void Lane::CloseUnready() {
 }
 
 void Lane::OpenSessions() {
-  if (takes_no_jobs() || !ever_ready_ || hold_ != Hold::kNone) return;
+  if (takes_no_jobs() || !ever_ready_ || hold_ != Hold::kNone || waits_for_room_) return;
   // Each session not ready yet, or idle, will take one of the waiting jobs.
   size_t wanted = parked_ ? 0 : source_->jobs_waiting();
   if (!limits_.empty()) wanted = std::min<size_t>(wanted, 1);
   wanted -= std::min<size_t>(wanted, connecting_ + idle_.size());
   while (wanted > 0 && open_ < connections_now_ && connecting_ < connecting_now_) {
-    OpenOne();
+    if (!OpenOne()) return;
     --wanted;
   }
 }
 
-void Lane::OpenOne() {
+bool Lane::OpenOne() {
+  ConnectionLease lease;
+  if (limits_.limits_connections()) {
+    const ThrottleAnswer answer = limits_.Open(&lease);
+    if (!answer.granted()) {
+      waits_for_room_ = true;
+      events_->OnLaneParked(&answer);
+      return false;
+    }
+  }
   if (free_.empty()) {
     sessions_.push_back(std::make_unique<Session>(this));
     free_.push_back(sessions_.back().get());
@@ -188,7 +218,8 @@ void Lane::OpenOne() {
   if (options_.relay.addresses != nullptr) {
     addresses_ = options_.relay.addresses->Get(io::MonotonicNow());
   }
-  session->Open((*addresses_)[next_endpoint_++ % addresses_->size()]);
+  session->Open((*addresses_)[next_endpoint_++ % addresses_->size()], std::move(lease));
+  return true;
 }
 
 void Lane::SetOpen(uint32_t open) {
@@ -202,7 +233,10 @@ void Lane::OnSessionEnded(Session* session, const SessionEnd& end) {
   SetOpen(open_ - 1);
   std::erase(idle_, session);
   free_.push_back(session);
+  // Those who waited for its place are asked before this lane takes it again.
+  if (end.place_was_wanted) waits_for_room_ = true;
   if (!end.was_ready) {
+    refused_with_ = end.code;
     --connecting_;
     if (!takes_no_jobs()) OnNeverReady(end);
   }

@@ -1,5 +1,4 @@
-// Lane: the queue and the session pool of one (source, provider) pair in one shard; for now there
-// is one lane a relay.
+// Lane: the sessions of one shard to one relay, or to the mail servers of one route.
 //
 // It opens sessions while there is work (one at first, the rest when that one is ready), gives each
 // session its next job, gives back jobs whose session failed them through no fault of the
@@ -74,8 +73,9 @@ class LaneEvents {
 };
 
 struct LaneOptions {
-  Relay relay;      // resolved
-  uint16_t id = 0;  // in notes of what became of a try
+  Relay relay;           // resolved
+  uint32_t id = 0;       // in notes of what became of a try
+  std::string provider;  // who replies, for the rules of replies; empty: not known
   uint32_t connections_max = 1;
   uint32_t messages_per_connection = 0;  // 0: no limit
   absl::Duration connect_timeout = absl::Seconds(30);
@@ -97,7 +97,9 @@ struct LaneStats {
 };
 
 // Permits: a lane whose limits grant none is parked until the time they name; it opens a further
-// session only when a permit is there and no session that could use it.
+// session only when a permit is there and no session that could use it. Where connections are
+// limited each session holds a place; who gets none waits for OnRoom, and a session that others
+// wait for gives its place up when it is idle or, if the lane has more, after kYieldAfter messages.
 class Lane : private io::Timer {
  public:
   Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settler, LaneEvents* events,
@@ -108,12 +110,17 @@ class Lane : private io::Timer {
   void Start();
   // Work has come, or the source is exhausted.
   void OnJobs();
+  // A limit that may have held it back allows more.
+  void OnRoom();
+  bool waits_for_room() const { return waits_for_room_ || parked_; }
   // Takes no more jobs; what is in flight is finished, then OnLaneDone.
   void Drain();
 
   // Mail goes out or could: sessions are ready, or can be opened.
   bool usable() const { return usable_; }
   const Relay& relay() const { return options_.relay; }
+  // Of a lane that has failed or given up: settles a job it cannot send.
+  void DeferUnreachable(const Job& job, std::string_view why);
   const LaneStats& stats() const { return stats_; }
 
  private:
@@ -147,7 +154,7 @@ class Lane : private io::Timer {
   void Park(const ThrottleAnswer& answer);
   void Unpark();
   void OpenSessions();
-  void OpenOne();
+  bool OpenOne();  // false: the limits have no place
   void SetOpen(uint32_t open);
   void PumpIdle();
   void CloseUnready();
@@ -186,7 +193,8 @@ class Lane : private io::Timer {
   LaneStats stats_;
   LimitSet limits_;
   ParkTimer park_timer_{this};
-  bool parked_ = false;
+  bool parked_ = false, waits_for_room_ = false;
+  engine::smtp::ReplyCode refused_with_;  // of the last connection; 0: the peer said nothing
 
   std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused
   std::vector<Session*> free_, idle_;

@@ -32,6 +32,9 @@ inline constexpr double kShareSlack = 32;
 // Jobs a relay that was away may make up for: a few seconds' worth.
 inline constexpr double kShareClaim = 1000;
 
+// Messages after which a session gives its place to another lane that has none.
+inline constexpr uint32_t kYieldAfter = 10;
+
 // How long the others wait with the share of a relay that is not ready yet.
 inline constexpr absl::Duration kShareStart = absl::Seconds(5);
 

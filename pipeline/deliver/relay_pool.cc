@@ -64,8 +64,8 @@ class RelayPool::Member final : public JobSource, public LaneEvents {
 };
 
 RelayPool::RelayPool(io::Reactor* reactor, Press* press, JobFeed* feed, Settler* settler,
-                     RelayPoolEvents* events, std::vector<LaneOptions> lanes)
-    : reactor_(reactor), feed_(feed), settler_(settler), events_(events) {
+                     RelayPoolEvents* events, std::vector<LaneOptions> lanes, OnLost on_lost)
+    : reactor_(reactor), feed_(feed), settler_(settler), events_(events), on_lost_(on_lost) {
   VOLLEY_CHECK(!lanes.empty());
   for (LaneOptions& options : lanes) {
     ready_ = ready_ || options.proven;
@@ -76,7 +76,7 @@ RelayPool::RelayPool(io::Reactor* reactor, Press* press, JobFeed* feed, Settler*
   }
 }
 
-RelayPool::~RelayPool() = default;
+RelayPool::~RelayPool() { reactor_->CancelTimer(this); }
 
 const Lane& RelayPool::lane(size_t i) const { return *members_[i]->lane_; }
 
@@ -102,6 +102,10 @@ void RelayPool::StartStandby() {
 void RelayPool::OnJobs() {
   if (lost_ == members_.size()) SettleRest();
   for (const auto& member : members_) member->lane_->OnJobs();
+}
+
+void RelayPool::OnRoom() {
+  for (const auto& member : members_) member->lane_->OnRoom();
 }
 
 void RelayPool::Drain() {
@@ -203,16 +207,20 @@ void RelayPool::OnMemberLost(Member* member, const std::string& why) {
   Wake();
 }
 
-// No relay is left: what was not sent is put off, and counted as such.
+// No relay is left.
 void RelayPool::SettleRest() {
-  if (!ready_ || draining_) return;
+  if (draining_ || (!ready_ && on_lost_ == OnLost::kPutOff)) return;
   Job job;
   while (!given_back_.empty() || feed_->TakeJob(&job)) {
     if (!given_back_.empty()) {
       job = given_back_.front();
       given_back_.pop_front();
     }
-    settler_->PutOff(job, 0, lost_reasons_);
+    if (on_lost_ == OnLost::kPutOff) {
+      settler_->PutOff(job, 0, lost_reasons_);
+    } else {
+      members_[0]->lane_->DeferUnreachable(job, lost_reasons_);
+    }
   }
   if (done_ == members_.size() && feed_->exhausted() && in_flight_ == 0) Finish();
 }

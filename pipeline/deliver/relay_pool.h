@@ -5,6 +5,8 @@
 // at its own share again when it comes back. Weight 0 stands by: it gets jobs only while no relay
 // with a weight can be used.
 //
+// When no relay is left, a campaign's relays and a recipient's mail servers differ: see OnLost.
+//
 // Threading: the shard's thread. Lifetime: feed, settler, events, press and reactor outlive it.
 #ifndef VOLLEY_PIPELINE_DELIVER_RELAY_POOL_H_
 #define VOLLEY_PIPELINE_DELIVER_RELAY_POOL_H_
@@ -46,19 +48,29 @@ class RelayPoolEvents {
   virtual void OnPoolDone() = 0;          // every job is settled, or Drain() or the failure is over
 };
 
+enum class OnLost : uint8_t {
+  // What was not sent is no recipient's fault: put off, due at once, for the next run; nothing at
+  // all is done with it when no relay was ever ready.
+  kPutOff,
+  kDefer,  // his servers cannot be reached: a try like any other
+};
+
 class RelayPool : private io::Timer {
  public:
   // `lanes`: one for each relay; not empty.
   RelayPool(io::Reactor* reactor, Press* press, JobFeed* feed, Settler* settler,
-            RelayPoolEvents* events, std::vector<LaneOptions> lanes);
+            RelayPoolEvents* events, std::vector<LaneOptions> lanes,
+            OnLost on_lost = OnLost::kPutOff);
   ~RelayPool() override;
 
   void Start();
   void OnJobs();  // work has come, or the feed is exhausted
+  void OnRoom();  // as Lane's
   void Drain();
 
   size_t size() const { return members_.size(); }
   const Lane& lane(size_t i) const;
+  bool idle() const { return in_flight_ == 0 && given_back_.empty(); }  // no job is in its hands
 
  private:
   class Member;
@@ -84,6 +96,7 @@ class RelayPool : private io::Timer {
   JobFeed* const feed_;
   Settler* const settler_;
   RelayPoolEvents* const events_;
+  const OnLost on_lost_;
   std::vector<std::unique_ptr<Member>> members_;
   std::deque<Job> given_back_;  // at most what was in flight
   uint64_t in_flight_ = 0;      // jobs taken, not settled and not given back

@@ -41,8 +41,9 @@ Session::Session(Lane* lane)
 
 Session::~Session() { VOLLEY_CHECK(!open_); }
 
-void Session::Open(const io::Endpoint& peer) {
+void Session::Open(const io::Endpoint& peer, ConnectionLease place) {
   VOLLEY_CHECK(!open_);
+  place_ = std::move(place);
   const Relay& relay = lane_->options_.relay;
   open_ = true;
   client_.Reset();
@@ -120,6 +121,10 @@ void Session::Pump() {
   FillWindow();
   SendOutput();
   if (client_.closed()) return Close("");  // also while a peer that has ended takes no more bytes
+  if (client_.idle() && place_.wanted()) {
+    client_.Quit();
+    return Pump();
+  }
   SetReplyTimer();
   if (client_.idle() && !idle_listed_) {
     idle_listed_ = true;
@@ -128,8 +133,11 @@ void Session::Pump() {
 }
 
 bool Session::MessageLimitReached() const {
-  const uint32_t max = lane_->options_.messages_per_connection;
-  return max != 0 && added_ >= max;
+  const auto reached = [this](uint32_t max) { return max != 0 && added_ >= max; };
+  if (reached(lane_->options_.messages_per_connection)) return true;
+  if (!place_.held()) return false;
+  return reached(place_.messages_per_connection()) ||
+         (added_ >= kYieldAfter && lane_->open_ > 1 && place_.wanted());
 }
 
 void Session::FillWindow() {
@@ -253,6 +261,9 @@ void Session::OnClosed(const io::CloseInfo& info) {
   if (handshaking_) NoteTlsFailure(&end);
   end.why = WhyEnded(info);
   client_.OnConnectionClosed(info.unsent_bytes, end.why);
+  end.code = client_.close_code();
+  end.place_was_wanted = place_.wanted();
+  place_.Release();
   end.auth_failure = client_.auth_failure();
   if (credentials_ != nullptr) end.credentials_version = credentials_->version;
   client_.UseCredentials(nullptr);

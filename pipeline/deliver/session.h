@@ -33,6 +33,8 @@ struct SessionEnd {
   bool tls_failed = false;  // the handshake; no command but EHLO and STARTTLS has been sent
   engine::sasl::AuthFailure auth_failure = engine::sasl::AuthFailure::kNone;
   uint64_t credentials_version = 0;  // that it tried to log in with
+  engine::smtp::ReplyCode code;      // with which the peer would not have it; 0: it said nothing
+  bool place_was_wanted = false;     // another lane waited for its place
   std::string why;                   // for people
 };
 
@@ -43,7 +45,8 @@ class Session final : private io::ChannelHandler,
   explicit Session(Lane* lane);
   ~Session() override;
 
-  void Open(const io::Endpoint& peer);  // REQUIRES: not open
+  // `place`: for as long as it is open. REQUIRES: not open.
+  void Open(const io::Endpoint& peer, ConnectionLease place);
   // Jobs may have come: an idle session looks for one.
   void Pump();
   // For an early end: a session that has not got as far as EHLO has nothing to finish.
@@ -90,6 +93,7 @@ class Session final : private io::ChannelHandler,
   engine::smtp::Client client_;
   io::Channel channel_;
   std::shared_ptr<const CredentialKeeper::Snapshot> credentials_;  // null: no AUTH
+  ConnectionLease place_;
   std::array<Slot, kTransactionSlots> slots_;
   std::string close_note_;  // what we knew when we closed; else what the transport says
   uint32_t added_ = 0;      // transactions on this connection

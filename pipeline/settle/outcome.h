@@ -53,7 +53,9 @@ using UnixSeconds = uint32_t;
 
 // A recipient's copy to deliver.
 struct Job {
-  uint64_t offset = 0;                  // of its record in recipients.bin
+  static constexpr uint64_t kLaneMax = (1 << 24) - 1;
+  uint64_t offset : 40 = 0;             // of its record in recipients.bin
+  uint64_t lane : 24 = 0;               // the route it goes by
   uint32_t index = 0;                   // its slot in the ledger
   uint16_t free_retries = 0;            // tries that cost no attempt: they cannot go on for ever
   SlotState was = SlotState::kPending;  // when it was taken for this try
@@ -72,7 +74,7 @@ struct OutcomeNote {
   bool expired = false;  // bounced because it was deferred for too long
   uint8_t category = 0;  // as in the ledger
   uint8_t attempts = 0;
-  uint16_t lane = 0;
+  uint32_t lane = 0;  // the route, or the relay
   engine::smtp::CommandKind command{};
   engine::smtp::ReplyCode code;
   engine::smtp::EnhancedCode enhanced;

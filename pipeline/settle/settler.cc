@@ -92,7 +92,8 @@ std::optional<absl::Duration> Settler::Classify(const TryEnd& end, OutcomeNote* 
   const engine::smtp::EnhancedCode& e = end.reply.enhanced;
   const std::string enhanced =
       e.present() ? fmt::format("{}.{}.{}", e.klass, e.subject, e.detail) : "";
-  const auto meaning = rules_->classifier->Classify({.stage = StageOf(end.command),
+  const auto meaning = rules_->classifier->Classify({.provider = end.provider,
+                                                     .stage = StageOf(end.command),
                                                      .code = end.reply.code.value(),
                                                      .enhanced = enhanced,
                                                      .text = end.reply.text});
@@ -123,7 +124,7 @@ void Settler::TakeBack(const Job& job) {
   rules_->ledger->Put(job.index, slot);
 }
 
-void Settler::PutOff(const Job& job, uint16_t lane, std::string_view why) {
+void Settler::PutOff(const Job& job, uint32_t lane, std::string_view why) {
   LedgerSlot slot = rules_->ledger->Get(job.index);
   slot.stage = engine::smtp::CommandKind::kGreeting;
   slot.code = {};

@@ -42,10 +42,11 @@ struct SettleRules {
 struct TryEnd {
   Outcome outcome = Outcome::kDeferred;
   bool counts_as_attempt = true;
-  uint16_t lane = 0;
+  uint32_t lane = 0;
   engine::smtp::CommandKind command = engine::smtp::CommandKind::kContent;
   engine::smtp::ReplyView reply = {};          // code 0: there was none, and the text says why
   absl::Duration took = absl::ZeroDuration();  // from composing to the reply
+  std::string_view provider = {};              // who replied, for the rules; empty: not known
 };
 
 class Settler {
@@ -67,7 +68,7 @@ class Settler {
   // coordinator has not taken its notes: nothing is forgotten, and then the disk is the bottleneck.
   Outcome Settle(const Job& job, const TryEnd& end);
   // Not tried at all: deferred, and due at once.
-  void PutOff(const Job& job, uint16_t lane, std::string_view why);
+  void PutOff(const Job& job, uint32_t lane, std::string_view why);
 
   // --- coordinator ---
   bool TakeNote(OutcomeNote* note);

@@ -17,13 +17,12 @@
 #include "io/base/time.h"
 #include "pipeline/control/control_socket.h"
 #include "pipeline/settle/checkpoint.h"
-#include "pipeline/settle/event_log.h"
 #include "pipeline/settle/ledger.h"
 #include "pipeline/shard/campaign_status.h"
 #include "pipeline/shard/feeder.h"
+#include "pipeline/shard/recorder.h"
 #include "pipeline/shard/shard.h"
 #include "pipeline/shard/wake_event.h"
-#include "pipeline/source/rejected_csv.h"
 #include "pipeline/throttle/limit_table.h"
 
 namespace volley::pipeline {
@@ -60,7 +59,6 @@ class Runner {
   absl::Status ClaimReplaced();
   absl::Status OpenLedger();
   absl::Status MakeLimits();
-  absl::Status OpenFiles();
   absl::Status Commit();
   absl::Status OpenControl();
   absl::Status Feed();
@@ -82,10 +80,6 @@ class Runner {
   void PassNotices();
   void DrainNotes();
   void WriteDown(const OutcomeNote& note);
-  void Record(const OutcomeNote& note, std::string_view relay);
-  absl::Status TellWhatWasInFlight();
-  bool IsTriedAgain(SlotState state) const;
-  absl::Status ListUnsettled();
   bool AllDone() const;
   bool Interrupted(int times) const {
     return options_.interrupts != nullptr && options_.interrupts->load() >= times;
@@ -106,11 +100,8 @@ class Runner {
   Ledger::Counts before_{};  // what earlier runs left
   std::optional<Feeder> feeder_;
   std::optional<Checkpoint> checkpoint_;
-  std::unique_ptr<EventLog> events_;
+  std::optional<Recorder> recorder_;
   std::unique_ptr<ControlSocket> control_;
-  UndeliveredFile undelivered_{""};
-  RejectedRows rejected_;
-  RecipientRecord record_;
   uint64_t pushed_ = 0, notes_ = 0;  // the difference is with the shards
   uint64_t dropped_to_ = 0;
   size_t turn_ = 0;  // the shard that is fed next
@@ -251,6 +242,7 @@ absl::Status Runner::OpenLedger() {
   rules_.retry = options_.retry;
   rules_.uncertain = options_.uncertain;
   feeder_.emplace(&list, ledger_.get(), options_.uncertain);
+  recorder_.emplace(campaign_, ledger_.get(), options_.uncertain, options_.bounce_dir);
   return absl::OkStatus();
 }
 
@@ -273,23 +265,11 @@ absl::Status Runner::MakeLimits() {
   return status;
 }
 
-absl::Status Runner::OpenFiles() {
-  auto events = EventLog::Open(campaign_->dir(), campaign_->id());
-  if (!events.ok()) return events.status();
-  events_ = *std::move(events);
-  undelivered_.set_path(campaign_->dir() + "/undelivered.csv");
-  rejected_.set_path(campaign_->dir() + "/rejected.csv");
-  if (absl::Status s = TellWhatWasInFlight(); !s.ok()) return s;
-  absl::Status status = events_->Flush();
-  status.Update(undelivered_.Flush());
-  return status;
-}
-
 // What is written from now on is for its final place.
 absl::Status Runner::Commit() {
   if (campaign_->committed()) return absl::OkStatus();
   if (absl::Status s = campaign_->Commit(); !s.ok()) return s;
-  return OpenFiles();
+  return recorder_->Open(rules_.wall_clock());
 }
 
 absl::Status Runner::OpenControl() {
@@ -297,24 +277,6 @@ absl::Status Runner::OpenControl() {
   auto control = ControlSocket::Open(campaign_->dir(), [this] { wake_.Signal(); });
   if (control.ok()) control_ = *std::move(control);
   return control.status();
-}
-
-absl::Status Runner::TellWhatWasInFlight() {
-  constexpr std::string_view kWhy = "volley was stopped before the reply was read";
-  OutcomeNote note;
-  note.outcome = Outcome::kUncertain;
-  note.command = engine::smtp::CommandKind::kContent;
-  note.unix_millis = absl::ToUnixMillis(rules_.wall_clock());
-  note.text_bytes = static_cast<uint8_t>(kWhy.copy(note.text.data(), note.text.size()));
-  for (const uint32_t index : ledger_->found_in_flight()) {
-    const auto offset = campaign_->recipients().FindOffset(index);
-    if (!offset.ok()) return offset.status();
-    note.offset = *offset;
-    note.index = index;
-    note.attempts = ledger_->Get(index).attempts;
-    Record(note, "");
-  }
-  return absl::OkStatus();
 }
 
 // Gives each shard in turn what is to be tried, until all are full.
@@ -424,8 +386,7 @@ bool Runner::TooManyRenderFailures() const {
 // A disk that takes no more: nothing that goes out from now on could be written down.
 absl::Status Runner::DiskStatus() const {
   absl::Status status = checkpoint_->status();
-  status.Update(events_->status());
-  status.Update(undelivered_.status());
+  status.Update(recorder_->status());
   return status;
 }
 
@@ -462,9 +423,7 @@ void Runner::Housekeeping() {
   if (now - last_progress_ < kProgressEvery) return;
   last_progress_ = now;
   // Nobody who looks on waits for a buffer to be full.
-  events_->Flush().IgnoreError();  // DiskStatus() has what comes of these
-  undelivered_.Flush().IgnoreError();
-  rejected_.Flush().IgnoreError();
+  recorder_->Flush().IgnoreError();  // DiskStatus() has what comes of it
   ReloadDkimKeys();
   PassNotices();
   if (options_.on_progress) options_.on_progress(Progress());
@@ -500,39 +459,7 @@ void Runner::DrainNotes() {
 void Runner::WriteDown(const OutcomeNote& note) {
   ++notes_;
   if (note.due != 0) feeder_->OnDue(note.index, note.due);
-  Record(note, options_.relays[note.lane].name);
-}
-
-void Runner::Record(const OutcomeNote& note, std::string_view relay) {
-  const bool found = campaign_->recipients().ReadAt(note.offset, &record_).ok();
-  const std::string_view address = found ? record_.address : "(unreadable record)";
-  const auto category = static_cast<engine::bounce::Category>(note.category);
-  events_->Add(note, address, relay, engine::bounce::InfoOf(category).name);
-  if (note.outcome == Outcome::kDelivered) return;
-  // One that is tried again may still be delivered: ListUnsettled().
-  if (IsTriedAgain(StateOf(note.outcome))) return undelivered_.Remember(note);
-  undelivered_.Add(address, note);
-  if (note.outcome == Outcome::kUnrenderable) {
-    rejected_.Add(found ? record_.source_line : 0, address, note.text_view());
-  }
-}
-
-bool Runner::IsTriedAgain(SlotState state) const {
-  return state == SlotState::kDeferred ||
-         (state == SlotState::kUncertain && rules_.uncertain == UncertainPolicy::kResend);
-}
-
-// Those that would be tried again but for the end of the run, with the last reply.
-absl::Status Runner::ListUnsettled() {
-  for (uint32_t i = 0; i < ledger_->size(); ++i) {
-    if (!IsTriedAgain(ledger_->StateAt(i))) continue;
-    const auto offset = campaign_->recipients().FindOffset(i);
-    if (!offset.ok()) return offset.status();
-    const auto next = campaign_->recipients().ReadAt(*offset, &record_);
-    if (!next.ok()) return next.status();
-    undelivered_.AddUnsettled(record_.address, ledger_->Get(i));
-  }
-  return absl::OkStatus();
+  recorder_->Record(note, options_.relays[note.lane].name);
 }
 
 bool Runner::AllDone() const {
@@ -617,8 +544,10 @@ RunResult Runner::Result() {
   result.sent_again = ledger_->CountWasUncertain() - result.final.count(Outcome::kUncertain);
   if (!abandoned_) result.relays = RelayResults();
   PassNotices();
-  result.reasons = undelivered_.TopReasons(kTopReasons);
-  if (!undelivered_.empty()) result.undelivered_path = undelivered_.path();
+  const UndeliveredFile& undelivered = recorder_->undelivered();
+  result.reasons = undelivered.TopReasons(kTopReasons);
+  if (!undelivered.empty()) result.undelivered_path = undelivered.path();
+  result.suppressed_by_bounces = recorder_->suppressed();
   return result;
 }
 
@@ -627,7 +556,7 @@ absl::StatusOr<RunResult> Runner::Run() {
   absl::Status status = ClaimReplaced();
   if (status.ok()) status = OpenLedger();
   // Also when no relay can be used: what was in flight is uncertain from now on.
-  if (status.ok() && campaign_->committed()) status = OpenFiles();
+  if (status.ok() && campaign_->committed()) status = recorder_->Open(rules_.wall_clock());
   if (!status.ok()) return status;
   if (before_[static_cast<size_t>(SlotState::kPending)] == 0 && !feeder_->next_retry()) {
     if (!campaign_->committed()) status = Commit();
@@ -650,15 +579,13 @@ absl::StatusOr<RunResult> Runner::Run() {
   if (!abandoned_) StopWorkers();
   DrainNotes();
   if (cancelled_ && !abandoned_) CancelRest(ledger_.get());
-  if (!abandoned_ && status.ok()) status = ListUnsettled();
+  if (!abandoned_ && status.ok()) status = recorder_->ListUnsettled();
   return Finish(status);
 }
 
 absl::StatusOr<RunResult> Runner::Finish(absl::Status status) {
+  const absl::Status flushed = recorder_->Flush();
   RunResult result = Result();
-  absl::Status flushed = events_->Flush();
-  flushed.Update(undelivered_.Flush());
-  flushed.Update(rejected_.Flush());
   // Abandoned, threads still run and the caller must end the process: that goes before any error.
   if (abandoned_) return result;
   if (status.ok()) status = flushed;

@@ -60,6 +60,9 @@ struct RunOptions {
   Schedule schedule;                                       // when it may send
   LimitSpec limits;       // of the whole campaign; relays have their own
   std::string quota_dir;  // where quotas are kept over restarts; made if need be
+  // The state directory whose suppression list gets the addresses that bounce for good; empty: none
+  // does.
+  std::string bounce_dir;
   RetrySchedule retry;
   UncertainPolicy uncertain = UncertainPolicy::kSkip;
   uint32_t shards = 1;  // at most `connections` for each relay
@@ -89,6 +92,7 @@ struct RunResult {
   uint64_t resumed_after = 0;             // recipients that earlier runs had settled for good
   uint64_t found_uncertain = 0;           // in flight when an earlier run was broken off
   uint64_t sent_again = 0;                // uncertain ones that were sent once more, in all runs
+  uint64_t suppressed_by_bounces = 0;     // addresses that came on the suppression list
   bool too_many_render_failures = false;  // and so it stopped
   // True when it returned at a second interrupt: threads are still running, so the process must end
   // by _exit.

@@ -108,6 +108,13 @@ absl::StatusOr<std::optional<std::string>> BounceHistory::Record(const BounceEve
   return std::move(decisions->front().reason);
 }
 
+bool BounceHistory::Counts(std::string_view address) {
+  if (counted_.empty()) return false;
+  lower_.assign(address);
+  LowerAscii(&lower_);
+  return counted_.contains(SipHash(key_, lower_));
+}
+
 // Sorted by address, so that neighbours in the index are met together; what is of one address stays
 // in its order.
 absl::Status BounceHistory::Apply(std::span<const BounceEvent> events, std::string_view source,

@@ -76,6 +76,8 @@ class BounceHistory {
   // One event. None: not to be suppressed for that.
   absl::StatusOr<std::optional<std::string>> Record(const BounceEvent& event,
                                                     std::string_view source);
+  // Whether a delivery to this address clears anything, as far as this process knows.
+  bool Counts(std::string_view address);
   // Forgets what no threshold can count any more at `now`. Returns how many rows.
   absl::StatusOr<uint64_t> Purge(absl::Time now);
 

@@ -49,6 +49,8 @@ class [[nodiscard]] Lease {
 
   explicit operator bool() const { return limit_ != nullptr; }
   uint32_t messages_per_connection() const { return messages_; }  // 0: no limit
+  // Somebody was refused for want of it.
+  inline bool wanted() const;
 
  private:
   friend class ConnectionLimit;
@@ -105,6 +107,7 @@ class ConnectionLimit {
     messages_.store(messages, std::memory_order_relaxed);
   }
 
+  bool somebody_waits() const { return (word_.load(std::memory_order_acquire) & kWaiting) != 0; }
   uint32_t in_use() const { return InUse(word_.load(std::memory_order_acquire)); }
   uint32_t max() const { return Max(word_.load(std::memory_order_acquire)); }
 
@@ -138,6 +141,8 @@ class ConnectionLimit {
   std::atomic<uint32_t> messages_;
   std::atomic<uint64_t> word_;  // waiting (1 bit), max (31), in use (32)
 };
+
+inline bool Lease::wanted() const { return limit_ != nullptr && limit_->somebody_waits(); }
 
 inline Lease::~Lease() {
   if (limit_ != nullptr) limit_->Release();

@@ -71,6 +71,12 @@ void Limit::SetConnections(uint32_t max) {
   connections_->SetMax(max);
 }
 
+void Limit::Suspend(io::MonoTime until) {
+  VOLLEY_CHECK(connections_.has_value());
+  const int64_t before = suspended_until_.exchange(until.nanos(), std::memory_order_relaxed);
+  if (until.nanos() < before) TellRoom();
+}
+
 void Limit::SetQuota(uint64_t count) {
   VOLLEY_CHECK(quota_ != nullptr);
   quota_->SetLimit(count);
@@ -102,6 +108,8 @@ std::string Limit::Text(LimitKind kind) const {
     case LimitKind::kWarmUp:
       if (!warm_up_) break;
       return fmt::format("warm-up {}/24h", warm_up_->limit());
+    case LimitKind::kSuspended:
+      return "sending is suspended";
     case LimitKind::kConnections:
       if (!connections_) break;
       return WithConfigured("connections", fmt::to_string(connections_->max()),

@@ -9,6 +9,7 @@
 #ifndef VOLLEY_PIPELINE_THROTTLE_LIMIT_H_
 #define VOLLEY_PIPELINE_THROTTLE_LIMIT_H_
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,7 +43,7 @@ struct LimitKey {
 // "provider gmail.com", "lane 192.0.2.1 -> gmail.com", "campaign news, relay ses", "everything".
 std::string Describe(const LimitKey& key);
 
-enum class LimitKind : uint8_t { kRate, kQuota, kWarmUp, kConnections };
+enum class LimitKind : uint8_t { kRate, kQuota, kWarmUp, kConnections, kSuspended };
 
 class Limit {
  public:
@@ -68,6 +69,12 @@ class Limit {
   // REQUIRES: there are such limits. 0 connections: none is opened until it is raised.
   void SetConnections(uint32_t max);
   void SetQuota(uint64_t count);
+  // No message is begun before `until`; a time that is past lifts it. REQUIRES: there is a
+  // connection limit (its connections are what a suspension holds).
+  void Suspend(io::MonoTime until);
+  io::MonoTime suspended_until() const {
+    return io::MonoTime::FromNanos(suspended_until_.load(std::memory_order_relaxed));
+  }
   // The numbers of today. Returns when they change; InfiniteFuture without a plan.
   absl::Time FollowPlan(absl::Time now);
 
@@ -90,6 +97,7 @@ class Limit {
   Files files_;  // before what counts in them
   std::unique_ptr<Quota> quota_, warm_up_;
 
+  std::atomic<int64_t> suspended_until_{0};  // of the monotonic clock
   mutable std::mutex mutex_;  // the rate in words; nobody who takes a permit looks at it
   std::optional<RateSpec> rate_now_;
 };

@@ -34,6 +34,11 @@ ConnectionLease& ConnectionLease::operator=(ConnectionLease&& other) noexcept {
   return *this;
 }
 
+bool ConnectionLease::wanted() const {
+  return held_ && std::any_of(leases_.begin(), leases_.end(),
+                              [](const Lease& lease) { return lease.wanted(); });
+}
+
 LimitSet::~LimitSet() { ForgetUsers(); }
 
 LimitSet::LimitSet(LimitSet&& other) noexcept { *this = std::move(other); }
@@ -87,6 +92,10 @@ void LimitSet::AddNumbers(const LimitSpec& spec) {
 
 ThrottleAnswer LimitSet::Take(io::MonoTime now, uint32_t n, Permit* permit) {
   VOLLEY_CHECK(n >= 1 && !permit->taken_);
+  for (size_t i = 0; i < connections_size_; ++i) {
+    const io::MonoTime until = connections_[i]->suspended_until();
+    if (until > now) return {until, connections_[i], LimitKind::kSuspended};
+  }
   const Counter* latest = nullptr;
   io::MonoTime again = now;
   for (size_t i = 0; i < counters_size_; ++i) {

@@ -74,6 +74,8 @@ class [[nodiscard]] ConnectionLease {
   bool held() const { return held_; }
   // The least of the limits'; 0: no limit.
   uint32_t messages_per_connection() const { return messages_; }
+  // Another lane was refused a connection for want of this one.
+  bool wanted() const;
   void Release() { *this = ConnectionLease(); }
 
   ConnectionLease() = default;
@@ -95,6 +97,7 @@ class LimitSet {
   LimitSet& operator=(LimitSet&& other) noexcept;
 
   bool empty() const { return counters_size_ == 0; }
+  bool limits_connections() const { return connections_size_ > 0; }
   // For a job with n recipients in one transaction. REQUIRES: n >= 1, `permit` is not taken.
   ThrottleAnswer Take(io::MonoTime now, uint32_t n, Permit* permit);
   // A permit whose message was not begun. Nothing happens if it is not taken.

@@ -52,6 +52,7 @@ struct SendFlags {
   std::string io = "auto";
   bool json = false, no_progress = false, dry_run = false, restart = false, resume = false;
   bool now = false;  // in spite of a start in the schedule
+  bool keep_bounced = false;
   std::string retry_for, retry_first, uncertain;
   uint64_t render_failures_max = 0;
   PreflightFlags preflight;
@@ -230,6 +231,7 @@ pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const 
   run.limits.rate = definition.rate;
   run.limits.quota = definition.quota;
   run.quota_dir = flags.campaign.state_dir + "/quotas";
+  if (!flags.keep_bounced) run.bounce_dir = flags.campaign.state_dir;
   run.render_failures_max = flags.render_failures_max;
   run.interrupts = &g_interrupts;
   run.on_progress = [progress](const pipeline::RunProgress& p) { progress->Sending(p); };
@@ -369,6 +371,10 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
                    "Messages whose final reply was lost: skip (default for bulk) or resend "
                    "(default for transactional)")
       ->check(CLI::IsMember({"skip", "resend"}))
+      ->group(how);
+  command
+      ->add_flag("--keep-bounced", flags->keep_bounced,
+                 "Bounces put nobody on the suppression list (for tests of a server)")
       ->group(how);
   command
       ->add_option("--max-render-failures", flags->render_failures_max,

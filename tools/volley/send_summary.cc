@@ -104,6 +104,7 @@ void PrintSummaryJson(const pipeline::Campaign& campaign, const pipeline::RunRes
                                       {"resumed_after", r.resumed_after},
                                       {"found_uncertain", r.found_uncertain},
                                       {"sent_again", r.sent_again},
+                                      {"suppressed_by_bounces", r.suppressed_by_bounces},
                                       {"elapsed_s", t.elapsed_s},
                                       {"messages_per_s", t.messages_per_s},
                                       {"cpu_us_per_message", t.cpu_us_per_message},
@@ -149,6 +150,10 @@ void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult&
     fmt::print(
         "  rows no message could be made of, with their lines in the list: {}/rejected.csv\n",
         campaign.dir());
+  }
+  if (r.suppressed_by_bounces > 0) {
+    fmt::print("  {} addresses that bounced are on the suppression list now\n",
+               Grouped(r.suppressed_by_bounces));
   }
   if (const uint64_t n = r.final.count(Outcome::kCancelled)) {
     fmt::print("  cancelled {}\n", Grouped(n));

@@ -163,7 +163,7 @@ TEST_F(PressTest, CountsACopyThatCannotBeMadeAndGoesOn) {
   EXPECT_EQ(Make(0), Outcome::kUnrenderable);
   EXPECT_THAT(why_, HasSubstr("name"));
   EXPECT_THAT(Sent(1), HasSubstr("Dear Bob"));
-  jobs_[0].offset = uint64_t{1} << 40;
+  jobs_[0].offset = uint64_t{1} << 39;
   EXPECT_EQ(Make(0), Outcome::kUnrenderable);
   Ahead();
   EXPECT_EQ(press_->signed_ahead(), 1u);
