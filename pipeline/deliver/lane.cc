@@ -23,9 +23,10 @@ Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settl
       events_(events),
       options_(std::move(options)),
       connections_now_(options_.connections_max),
-      addresses_(std::make_shared<const std::vector<io::Endpoint>>(options_.relay.endpoints)),
+      addresses_(std::make_shared<const AddressList>(
+          AddressList{options_.relay.endpoints, options_.relay.endpoints.size()})),
       ever_ready_(options_.proven) {
-  VOLLEY_CHECK(!addresses_->empty() && options_.connections_max > 0);
+  VOLLEY_CHECK(!addresses_->endpoints.empty() && options_.connections_max > 0);
   client_options_ = MakeClientOptions(options_.relay, options_.relay.endpoints[0]);
   client_options_.scram_keys = &scram_keys_;
   if (options_.limits != nullptr) {
@@ -91,6 +92,10 @@ void Lane::Unpark() {
   OnJobs();
 }
 
+void Lane::WaitForRoom(const ThrottleAnswer& answer) {
+  if (!std::exchange(waits_for_room_, true)) events_->OnLaneParked(&answer);
+}
+
 void Lane::OnRoom() {
   if (parked_) Unpark();
   if (!std::exchange(waits_for_room_, false)) return;
@@ -115,7 +120,8 @@ void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
 void Lane::Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
                   const engine::smtp::ReplyView& reply, absl::Duration took) {
   const bool tried = outcome != Outcome::kSuppressed && outcome != Outcome::kUnrenderable;
-  settler_->Settle(job, {outcome, tried, options_.id, command, reply, took, options_.provider});
+  settler_->Settle(job,
+                   {outcome, tried, options_.id, command, reply, took, options_.provider, retry()});
   if (outcome == Outcome::kDelivered) ++stats_.delivered;
   source_->OnSettled(outcome);
 }
@@ -125,7 +131,8 @@ void Lane::DeferUnreachable(const Job& job, std::string_view why) {
                          .lane = options_.id,
                          .command = engine::smtp::CommandKind::kGreeting,
                          .reply = {refused_with_, {}, why},
-                         .provider = options_.provider});
+                         .provider = options_.provider,
+                         .retry = retry()});
 }
 
 std::unique_ptr<Copy> Lane::TakeCopy() {
@@ -202,8 +209,7 @@ bool Lane::OpenOne() {
   if (limits_.limits_connections()) {
     const ThrottleAnswer answer = limits_.Open(&lease);
     if (!answer.granted()) {
-      waits_for_room_ = true;
-      events_->OnLaneParked(&answer);
+      WaitForRoom(answer);
       return false;
     }
   }
@@ -215,11 +221,19 @@ bool Lane::OpenOne() {
   free_.pop_back();
   SetOpen(open_ + 1);
   ++connecting_;
+  session->Open(NextEndpoint(), std::move(lease));
+  return true;
+}
+
+// The best in turn; after failures also the others, each once.
+const io::Endpoint& Lane::NextEndpoint() {
   if (options_.relay.addresses != nullptr) {
     addresses_ = options_.relay.addresses->Get(io::MonotonicNow());
   }
-  session->Open((*addresses_)[next_endpoint_++ % addresses_->size()], std::move(lease));
-  return true;
+  const auto& endpoints = addresses_->endpoints;
+  const size_t best = addresses_->best, tried = failures_in_row_ % endpoints.size();
+  if (tried == 0) return endpoints[next_endpoint_++ % best];
+  return endpoints[tried < best ? (next_endpoint_ - 1 + tried) % best : tried];
 }
 
 void Lane::SetOpen(uint32_t open) {
@@ -234,7 +248,7 @@ void Lane::OnSessionEnded(Session* session, const SessionEnd& end) {
   std::erase(idle_, session);
   free_.push_back(session);
   // Those who waited for its place are asked before this lane takes it again.
-  if (end.place_was_wanted) waits_for_room_ = true;
+  if (end.place_was_wanted) WaitForRoom(limits_.NoRoom());
   if (!end.was_ready) {
     refused_with_ = end.code;
     --connecting_;
@@ -257,7 +271,7 @@ void Lane::OnNeverReady(const SessionEnd& end) {
   }
   if (hold_ == Hold::kCredentials) return ProbeEndedOtherwise(end);
   ++failures_in_row_;
-  const bool every_address_tried = failures_in_row_ % addresses_->size() == 0;
+  const bool every_address_tried = failures_in_row_ % addresses_->endpoints.size() == 0;
   if (ever_ready_) {
     if (every_address_tried) BackOff(end.why);
   } else if (every_address_tried) {
@@ -280,7 +294,7 @@ void Lane::BackOff(const std::string& why) {
   if (failing_since_.is_infinite()) failing_since_ = reactor_->Now();
   if (open_ == 0 && reactor_->Now() - failing_since_ >= kGiveUpAfter) return GiveUp(why);
   if (hold_ != Hold::kNone) return;
-  const size_t doublings = std::min<size_t>(failures_in_row_ / addresses_->size(), 7);
+  const size_t doublings = std::min<size_t>(failures_in_row_ / addresses_->endpoints.size(), 7);
   const absl::Duration wait =
       std::min(kBackOffMax, kBackOffMin * static_cast<double>(uint64_t{1} << doublings) / 2);
   hold_ = Hold::kBackOff;

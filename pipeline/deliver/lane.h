@@ -32,6 +32,7 @@
 #include "pipeline/deliver/press.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
+#include "pipeline/settle/retry.h"
 #include "pipeline/settle/settler.h"
 #include "pipeline/throttle/limit_set.h"
 #include "pipeline/throttle/limit_table.h"
@@ -73,9 +74,11 @@ class LaneEvents {
 };
 
 struct LaneOptions {
-  Relay relay;           // resolved
-  uint32_t id = 0;       // in notes of what became of a try
-  std::string provider;  // who replies, for the rules of replies; empty: not known
+  Relay relay;                         // resolved
+  uint32_t id = 0;                     // in notes of what became of a try
+  std::string provider;                // who replies, for the rules of replies; empty: not known
+  std::optional<RetrySchedule> retry;  // the provider's; none: the run's
+  io::Endpoint source;                 // address to connect from; empty: the kernel chooses
   uint32_t connections_max = 1;
   uint32_t messages_per_connection = 0;  // 0: no limit
   absl::Duration connect_timeout = absl::Seconds(30);
@@ -153,8 +156,10 @@ class Lane : private io::Timer {
   void OnTimer() override;
   void Park(const ThrottleAnswer& answer);
   void Unpark();
+  void WaitForRoom(const ThrottleAnswer& answer);
   void OpenSessions();
   bool OpenOne();  // false: the limits have no place
+  const io::Endpoint& NextEndpoint();
   void SetOpen(uint32_t open);
   void PumpIdle();
   void CloseUnready();
@@ -171,6 +176,7 @@ class Lane : private io::Timer {
   void FinishIfDone();
   uint32_t ready() const { return open_ - connecting_; }
   std::string Notice(std::string_view what) const;
+  const RetrySchedule* retry() const { return options_.retry ? &*options_.retry : nullptr; }
 
   class ParkTimer final : public io::Timer {
    public:
@@ -203,8 +209,8 @@ class Lane : private io::Timer {
   uint32_t open_ = 0;        // sessions with a stream
   uint32_t connecting_ = 0;  // of these, not ready yet
   uint32_t connecting_now_ = kConnectingStart;
-  uint32_t connections_now_;        // falls when the peer refuses more, rises again with time
-  RelayAddresses::List addresses_;  // as of the last connection; not empty
+  uint32_t connections_now_;   // falls when the peer refuses more, rises again with time
+  Addresses::List addresses_;  // as of the last connection
   size_t next_endpoint_ = 0;
   size_t failures_in_row_ = 0;
   io::MonoTime failing_since_ = io::MonoTime::Infinite();

@@ -228,7 +228,8 @@ void RelayPool::SettleRest() {
 void RelayPool::OnMemberDone() {
   if (++done_ < members_.size()) return;
   // Lost lanes are done before the feed has ended: the rest is still to be settled.
-  if (ready_ && !draining_ && !(feed_->exhausted() && given_back_.empty())) return Wake();
+  const bool settles = ready_ || on_lost_ == OnLost::kDefer;
+  if (settles && !draining_ && !(feed_->exhausted() && given_back_.empty())) return Wake();
   Finish();
 }
 

@@ -56,6 +56,7 @@ void Session::Open(const io::Endpoint& peer, ConnectionLease place) {
   sending_ = closing_ = was_ready_ = handshaking_ = idle_listed_ = false;
   io::ConnectOptions options;
   options.timeout = lane_->options_.connect_timeout;
+  options.local = lane_->options_.source;
   if (relay.tls == engine::smtp::TlsPolicy::kImplicit) {
     handshaking_ = true;
     channel_.ConnectTls(peer, options, lane_->TlsContext(), relay.tls_options);

@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "pipeline/route/discovery.h"
 #include "pipeline/route/presets.h"
+#include "pipeline/route/relay_addresses.h"
 
 namespace volley::pipeline {
 namespace {

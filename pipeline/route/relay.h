@@ -25,7 +25,7 @@
 #include "io/resolver/resolver.h"
 #include "io/tls/tls_context.h"
 #include "pipeline/credentials/credentials.h"
-#include "pipeline/route/relay_addresses.h"
+#include "pipeline/route/addresses.h"
 #include "pipeline/route/relay_url.h"
 #include "pipeline/throttle/limit_spec.h"
 
@@ -77,11 +77,11 @@ struct Relay {
   std::shared_ptr<CredentialKeeper> credentials;  // null: no AUTH
   std::optional<engine::sasl::Mechanism> auth;
   bool auth_insecure = false;
-  std::optional<RateSpec> rate, quota;  // that it allows us, all campaigns together
-  uint32_t weight = 1;                  // share of the mail; 0: stands by until others are down
-  std::vector<io::Endpoint> endpoints;  // in order of preference; from ResolveRelay, as of then
-  std::shared_ptr<RelayAddresses> addresses;  // the same, kept fresh; null for a Unix path
-  std::vector<std::string> notes;  // for people: what discovery found, what a preset asks for
+  std::optional<RateSpec> rate, quota;   // that it allows us, all campaigns together
+  uint32_t weight = 1;                   // share of the mail; 0: stands by until others are down
+  std::vector<io::Endpoint> endpoints;   // in order of preference; from ResolveRelay, as of then
+  std::shared_ptr<Addresses> addresses;  // the same, kept fresh; null for a Unix path
+  std::vector<std::string> notes;        // for people: what discovery found, what a preset asks for
 };
 
 // Errors, all before anything is connected to: InvalidArgument, NotFound, PermissionDenied with the

@@ -15,6 +15,12 @@ io::MonoTime AskAgain(io::MonoTime now, absl::Duration ttl) {
   return now + std::max(ttl, kAskAgainMin);
 }
 
+// A name's addresses are all as good as each other.
+Addresses::List MakeList(const io::HostAnswer& answer) {
+  return std::make_shared<const AddressList>(
+      AddressList{answer.endpoints, answer.endpoints.size()});
+}
+
 }  // namespace
 
 RelayAddresses::RelayAddresses(io::Resolver* resolver, std::string host, uint16_t port,
@@ -22,7 +28,7 @@ RelayAddresses::RelayAddresses(io::Resolver* resolver, std::string host, uint16_
     : resolver_(resolver),
       host_(std::move(host)),
       port_(port),
-      list_(std::make_shared<const std::vector<io::Endpoint>>(first.endpoints)),
+      list_(MakeList(first)),
       ask_again_(AskAgain(now, first.ttl)) {}
 
 std::shared_ptr<RelayAddresses> RelayAddresses::Create(io::Resolver* resolver, std::string host,
@@ -32,7 +38,7 @@ std::shared_ptr<RelayAddresses> RelayAddresses::Create(io::Resolver* resolver, s
       new RelayAddresses(resolver, std::move(host), port, first, now));
 }
 
-RelayAddresses::List RelayAddresses::Get(io::MonoTime now) {
+Addresses::List RelayAddresses::Get(io::MonoTime now) {
   std::unique_lock lock(mutex_);
   List list = list_;
   if (now < ask_again_) return list;
@@ -48,7 +54,7 @@ RelayAddresses::List RelayAddresses::Get(io::MonoTime now) {
 void RelayAddresses::Take(const io::HostAnswer& answer, io::MonoTime asked_at) {
   const std::lock_guard lock(mutex_);
   const bool good = answer.status == io::DnsStatus::kOk && !answer.endpoints.empty();
-  if (good) list_ = std::make_shared<const std::vector<io::Endpoint>>(answer.endpoints);
+  if (good) list_ = MakeList(answer);
   ask_again_ = AskAgain(asked_at, good ? answer.ttl : kAskAgainMin);
 }
 

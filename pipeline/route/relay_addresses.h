@@ -17,20 +17,18 @@
 #include "io/base/time.h"
 #include "io/net/endpoint.h"
 #include "io/resolver/resolver.h"
+#include "pipeline/route/addresses.h"
 
 namespace volley::pipeline {
 
-class RelayAddresses : public std::enable_shared_from_this<RelayAddresses> {
+class RelayAddresses final : public Addresses, public std::enable_shared_from_this<RelayAddresses> {
  public:
-  using List = std::shared_ptr<const std::vector<io::Endpoint>>;
-
   // `first`: with at least one address, as of `now`. A numeric address lives for ever.
   static std::shared_ptr<RelayAddresses> Create(io::Resolver* resolver, std::string host,
                                                 uint16_t port, const io::HostAnswer& first,
                                                 io::MonoTime now);
 
-  // In order of preference; never empty.
-  List Get(io::MonoTime now);
+  List Get(io::MonoTime now) override;
 
  private:
   RelayAddresses(io::Resolver* resolver, std::string host, uint16_t port,

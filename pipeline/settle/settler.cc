@@ -75,7 +75,8 @@ Outcome Settler::Settle(const Job& job, const TryEnd& end) {
 
   if (end.outcome == Outcome::kUncertain) slot.was_uncertain = true;
   if (note.outcome == Outcome::kDeferred || note.outcome == Outcome::kUncertain) {
-    Schedule(job, static_cast<UnixSeconds>(absl::ToUnixSeconds(now)), hint, &slot, &note);
+    const RetrySchedule& retry = end.retry != nullptr ? *end.retry : rules_->retry;
+    Schedule(job, retry, static_cast<UnixSeconds>(absl::ToUnixSeconds(now)), hint, &slot, &note);
   }
   Write(job, slot, &note);
   return note.outcome;
@@ -104,12 +105,13 @@ std::optional<absl::Duration> Settler::Classify(const TryEnd& end, OutcomeNote* 
   return meaning.retry_after;
 }
 
-void Settler::Schedule(const Job& job, UnixSeconds now, std::optional<absl::Duration> hint,
-                       LedgerSlot* slot, OutcomeNote* note) const {
-  if (rules_->retry.give_up_after <= absl::ZeroDuration()) return;
+void Settler::Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds now,
+                       std::optional<absl::Duration> hint, LedgerSlot* slot,
+                       OutcomeNote* note) const {
+  if (retry.give_up_after <= absl::ZeroDuration()) return;
   if (note->outcome == Outcome::kUncertain && rules_->uncertain == UncertainPolicy::kSkip) return;
   const DeferredTry deferred{job.index, slot->attempts, slot->first, hint};
-  if (const auto due = NextTry(rules_->retry, deferred, now)) {
+  if (const auto due = NextTry(retry, deferred, now)) {
     slot->due = note->due = *due;
   } else if (note->outcome == Outcome::kDeferred) {
     note->outcome = Outcome::kBounced;

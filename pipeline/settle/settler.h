@@ -47,6 +47,7 @@ struct TryEnd {
   engine::smtp::ReplyView reply = {};          // code 0: there was none, and the text says why
   absl::Duration took = absl::ZeroDuration();  // from composing to the reply
   std::string_view provider = {};              // who replied, for the rules; empty: not known
+  const RetrySchedule* retry = nullptr;        // this provider's; null: the rules'
 };
 
 class Settler {
@@ -83,8 +84,8 @@ class Settler {
  private:
   static constexpr size_t kNotes = 4096;  // about 1 MiB a shard
   std::optional<absl::Duration> Classify(const TryEnd& end, OutcomeNote* note) const;
-  void Schedule(const Job& job, UnixSeconds now, std::optional<absl::Duration> hint,
-                LedgerSlot* slot, OutcomeNote* note) const;
+  void Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds now,
+                std::optional<absl::Duration> hint, LedgerSlot* slot, OutcomeNote* note) const;
   void Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note);
   void Count(Outcome outcome, int64_t by) {
     auto& c = counts_[static_cast<size_t>(outcome)];

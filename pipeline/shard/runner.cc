@@ -21,6 +21,7 @@
 #include "pipeline/shard/campaign_status.h"
 #include "pipeline/shard/feeder.h"
 #include "pipeline/shard/recorder.h"
+#include "pipeline/shard/route_feeder.h"
 #include "pipeline/shard/shard.h"
 #include "pipeline/shard/wake_event.h"
 #include "pipeline/throttle/limit_table.h"
@@ -33,7 +34,7 @@ constexpr uint64_t kDropEveryBytes = 8 << 20;   // list pages are given back thi
 constexpr uint64_t kDropBehindBytes = 8 << 20;  // and this far behind the feeder
 constexpr size_t kTopReasons = 5;
 
-class Runner {
+class Runner final : private RoomListener {
  public:
   Runner(Campaign* campaign, const RunOptions& options) : campaign_(campaign), options_(options) {}
   absl::StatusOr<RunResult> Run();
@@ -63,6 +64,13 @@ class Runner {
   absl::Status OpenControl();
   absl::Status Feed();
   absl::Status FeedShards();
+  absl::Status FeedRoutes();
+  absl::Status MakeDirect();
+  void OnRoom() override;
+  void OnWanted() override;
+  bool direct() const { return options_.direct.has_value(); }
+  uint64_t handed_out() const { return pushed_ + (routes_ == nullptr ? 0 : routes_->handed_out()); }
+  std::string_view WayOf(uint32_t lane) const;
   bool NothingIsLeft() const;
   void StopFeeding();
   void ServeControl();
@@ -99,6 +107,11 @@ class Runner {
   std::unique_ptr<Ledger> ledger_;
   Ledger::Counts before_{};  // what earlier runs left
   std::optional<Feeder> feeder_;
+  // Of mail that goes without relays.
+  std::unique_ptr<RouteFinder> router_;
+  std::unique_ptr<RouteFeeder> routes_;
+  std::optional<Settler> settler_;  // of what is settled before it comes to a shard
+  bool more_to_feed_ = false;       // at once
   std::optional<Checkpoint> checkpoint_;
   std::optional<Recorder> recorder_;
   std::unique_ptr<ControlSocket> control_;
@@ -138,15 +151,62 @@ std::vector<LaneOptions> Runner::LanesFor(uint32_t shard) {
 }
 
 void Runner::MakeWorkers() {
-  const uint32_t most =
-      std::max<uint32_t>(1, options_.connections / static_cast<uint32_t>(options_.relays.size()));
+  const auto ways = static_cast<uint32_t>(direct() ? 1 : options_.relays.size());
+  const uint32_t most = std::max<uint32_t>(1, options_.connections / ways);
   const uint32_t n = std::clamp<uint32_t>(options_.shards, 1, most);
   for (uint32_t i = 0; i < n; ++i) workers_.push_back(std::make_unique<Worker>());
   for (uint32_t i = 0; i < n; ++i) {
     workers_[i]->index = i;
-    workers_[i]->shard =
-        std::make_unique<Shard>(campaign_, options_.suppressed, &rules_, LanesFor(i), &wake_);
+    workers_[i]->shard = direct() ? std::make_unique<Shard>(campaign_, options_.suppressed, &rules_,
+                                                            routes_.get(), &wake_)
+                                  : std::make_unique<Shard>(campaign_, options_.suppressed, &rules_,
+                                                            LanesFor(i), &wake_);
   }
+  if (!direct()) return;
+  std::vector<Shard*> shards;
+  for (const auto& worker : workers_) shards.push_back(worker->shard.get());
+  routes_->SetShards(std::move(shards));
+}
+
+absl::Status Runner::MakeDirect() {
+  if (!direct()) return absl::OkStatus();
+  const DirectOptions& how = *options_.direct;
+  router_ = std::make_unique<MxRouter>(how.resolver, options_.providers, how.mx,
+                                       [this] { wake_.Signal(); });
+  settler_.emplace(&rules_, [this] { DrainNotes(); });
+  RouteRules rules;
+  rules.direct = how.how;
+  rules.sources = how.sources;
+  rules.own_retry = how.own_retry;
+  rules.campaign = campaign_->id();
+  rules.connections = options_.connections;
+  rules.messages_per_connection = options_.messages_per_connection;
+  rules.rest_first = options_.retry.first;
+  rules.rest_longest = options_.retry.longest;
+  rules.fallback = &options_.providers->fallback();
+  routes_ = std::make_unique<RouteFeeder>(&campaign_->recipients(), ledger_.get(), &*feeder_,
+                                          router_.get(), &*limits_, &*settler_, std::move(rules));
+  // All routes together: a place that one gives up is another's.
+  return limits_
+      ->FindOrAdd({.campaign = campaign_->id()},
+                  {.connections = options_.connections,
+                   .rate = options_.limits.rate,
+                   .quota = options_.limits.quota},
+                  {io::MonotonicNow(), absl::Now()})
+      .status();
+}
+
+// From any shard's thread.
+void Runner::OnRoom() {
+  for (const auto& worker : workers_) worker->shard->OnRoom(false);
+}
+
+void Runner::OnWanted() {
+  for (const auto& worker : workers_) worker->shard->OnWanted();
+}
+
+std::string_view Runner::WayOf(uint32_t lane) const {
+  return direct() ? routes_->NameOf(lane) : std::string_view(options_.relays[lane].name);
 }
 
 absl::Status Runner::StartWorkers(size_t begin, size_t end) {
@@ -249,13 +309,14 @@ absl::Status Runner::OpenLedger() {
 absl::Status Runner::MakeLimits() {
   std::error_code ec;
   std::filesystem::create_directories(options_.quota_dir, ec);
-  limits_.emplace(LimitTable::Options{.quota_dir = options_.quota_dir});
+  limits_.emplace(LimitTable::Options{.quota_dir = options_.quota_dir, .listener = this});
   const ClockReading now{io::MonotonicNow(), absl::Now()};
   const auto add = [&](const LimitKey& key, const LimitSpec& spec) {
     return !spec.rate && !spec.quota ? absl::OkStatus()
                                      : limits_->FindOrAdd(key, spec, now).status();
   };
-  absl::Status status = add({.campaign = campaign_->id()}, options_.limits);
+  absl::Status status = MakeDirect();
+  if (!direct()) status = add({.campaign = campaign_->id()}, options_.limits);
   for (const Relay& relay : options_.relays) {
     status.Update(add({.relay = relay.name}, {.rate = relay.rate, .quota = relay.quota}));
   }
@@ -280,7 +341,18 @@ absl::Status Runner::OpenControl() {
 }
 
 // Gives each shard in turn what is to be tried, until all are full.
+absl::Status Runner::FeedRoutes() {
+  const auto more =
+      routes_->Step(static_cast<UnixSeconds>(absl::ToUnixSeconds(rules_.wall_clock())));
+  if (!more.ok()) return more.status();
+  more_to_feed_ = *more;
+  const bool fed = feeder_->next_due() != UnixSeconds{0} && routes_->waiting() == 0;
+  for (const auto& worker : workers_) worker->shard->settler().set_eager(fed);
+  return absl::OkStatus();
+}
+
 absl::Status Runner::FeedShards() {
+  if (direct()) return FeedRoutes();
   const auto now = static_cast<UnixSeconds>(absl::ToUnixSeconds(rules_.wall_clock()));
   for (size_t passed = 0; passed < workers_.size();) {
     Shard* shard = workers_[turn_++ % workers_.size()]->shard.get();
@@ -363,7 +435,8 @@ CampaignStatus Runner::StatusNow() const {
 bool Runner::NothingIsLeft() const {
   const bool all_lost =
       std::all_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->shard->lost(); });
-  return all_lost || (!feeder_->next_due() && pushed_ == notes_);
+  return all_lost ||
+         (!feeder_->next_due() && handed_out() == notes_ && (!direct() || routes_->waiting() == 0));
 }
 
 void Runner::StopFeeding() {
@@ -407,7 +480,7 @@ absl::Status Runner::Feed() {
     Housekeeping();
     status.Update(DiskStatus());
     if (!status.ok() && !draining_) Drain();
-    if (!AllDone()) wake_.Wait(kProgressEvery);
+    if (!AllDone() && !std::exchange(more_to_feed_, false)) wake_.Wait(kProgressEvery);
   }
   return status;
 }
@@ -454,12 +527,14 @@ void Runner::DrainNotes() {
   for (const auto& worker : workers_) {
     while (worker->shard->settler().TakeNote(&note)) WriteDown(note);
   }
+  while (settler_ && settler_->TakeNote(&note)) WriteDown(note);
 }
 
 void Runner::WriteDown(const OutcomeNote& note) {
   ++notes_;
   if (note.due != 0) feeder_->OnDue(note.index, note.due);
-  recorder_->Record(note, options_.relays[note.lane].name);
+  recorder_->Record(note, WayOf(note.lane));
+  if (direct()) routes_->Note(note);
 }
 
 bool Runner::AllDone() const {
@@ -481,6 +556,7 @@ RunProgress Runner::Progress() const {
     const auto outcome = static_cast<Outcome>(i);
     auto count = static_cast<int64_t>(before_[static_cast<size_t>(StateOf(outcome))]);
     for (const auto& worker : workers_) count += worker->shard->settler().count(outcome);
+    if (settler_) count += settler_->count(outcome);
     // Shards are not read at the same moment.
     p.counts[i] = static_cast<uint64_t>(std::max<int64_t>(0, count));
   }
@@ -496,14 +572,22 @@ RunProgress Runner::Progress() const {
     p.held_by = "its schedule";
     return p;
   }
-  if (due && *due != 0 && pushed_ == notes_) p.next_try = absl::FromUnixSeconds(*due);
+  if (handed_out() != notes_) return p;
+  if (due && *due != 0) p.next_try = absl::FromUnixSeconds(*due);
+  if (!direct() || routes_->waiting() == 0) return p;
+  const io::MonoTime over = routes_->next_rest_over();
+  const absl::Time then =
+      over.is_infinite() ? absl::InfiniteFuture() : absl::Now() + (over - io::MonotonicNow());
+  p.next_try = std::min(p.next_try, then);
   return p;
 }
 
 std::vector<RelayResult> Runner::RelayResults() const {
   std::vector<RelayResult> results;
-  for (size_t i = 0; i < options_.relays.size(); ++i) {
-    RelayResult result{options_.relays[i].name, options_.relays[i].weight, {}};
+  for (size_t i = 0; i < (direct() ? 1 : options_.relays.size()); ++i) {
+    RelayResult result;
+    result.name = direct() ? "mx" : options_.relays[i].name;
+    if (!direct()) result.weight = options_.relays[i].weight;
     for (const auto& worker : workers_) {
       const LaneStats& lane = worker->shard->lane_stats()[i];
       result.stats.delivered += lane.delivered;

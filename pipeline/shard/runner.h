@@ -20,15 +20,19 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "engine/policy/provider_pack.h"
 #include "io/reactor/reactor.h"
 #include "pipeline/campaign/campaign.h"
 #include "pipeline/campaign/schedule.h"
 #include "pipeline/deliver/lane.h"
+#include "pipeline/route/direct.h"
+#include "pipeline/route/mx_router.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/settle/retry.h"
@@ -51,9 +55,21 @@ struct RunProgress {
   uint64_t settled() const;  // deferred ones too
 };
 
+// Mail goes straight to the servers of each recipient's domain.
+struct DirectOptions {
+  Relay how;                    // TLS and EHLO name (ConfigureDirect)
+  std::vector<Source> sources;  // empty: the kernel chooses
+  bool own_retry = false;       // RunOptions::retry goes before the providers' schedules
+  MxOptions mx;
+  io::Resolver* resolver = nullptr;  // outlives the run
+};
+
 struct RunOptions {
-  std::vector<Relay> relays;  // resolved; not empty, at least one with a weight over 0
+  std::vector<Relay> relays;            // resolved; at least one with a weight over 0
+  std::optional<DirectOptions> direct;  // instead of relays
   std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
+  std::shared_ptr<const engine::policy::ProviderPack> providers =
+      engine::policy::ProviderPack::BuiltIn();
   // Copies that cannot be made before the campaign stops; 0: no limit.
   uint64_t render_failures_max = 0;
   const engine::bounce::Classifier* classifier = nullptr;  // null: the built-in rules
@@ -75,7 +91,7 @@ struct RunOptions {
   std::function<void(const std::string&)> on_notice;    // words for people, now and then
 };
 
-// One relay's part of a run, all shards together.
+// One relay's part of a run, or that of all mail that went without one ("mx"), all shards together.
 struct RelayResult {
   std::string name;
   uint32_t weight = 1;

@@ -12,22 +12,42 @@ Shard::Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot
       suppressed_(std::move(suppressed)),
       settler_(rules, [coordinator] { coordinator->Signal(); }) {}
 
+Shard::Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
+             const SettleRules* rules, RoutePlans* plans, WakeEvent* coordinator)
+    : campaign_(campaign),
+      plans_(plans),
+      coordinator_(coordinator),
+      suppressed_(std::move(suppressed)),
+      settler_(rules, [coordinator] { coordinator->Signal(); }) {}
+
 Shard::~Shard() = default;
 
 void Shard::Attach(io::Reactor* reactor) {
   reactor_ = reactor;
   press_ = std::make_unique<Press>(reactor, campaign_, suppressed_,
                                    [this](size_t n) { return PeekJob(n); });
-  pool_.reset(new RelayPool(reactor, press_.get(), this, &settler_, this, lanes_));
+  if (plans_ != nullptr) {
+    routes_.reset(new RouteLanes(reactor, press_.get(), &settler_, plans_, this));
+  } else {
+    pool_.reset(new RelayPool(reactor, press_.get(), this, &settler_, this, lanes_));
+  }
   reactor->SetWakeHandler([this] { OnWake(); });
   SetWakeable(reactor);
+  if (routes_ != nullptr) {
+    SetState(State::kReady);
+    return OnWake();
+  }
   pool_->Start();
   if (drain_.load(std::memory_order_acquire)) OnWake();  // asked before we could be woken
 }
 
 void Shard::Detach() {
   SetWakeable(nullptr);
-  for (size_t i = 0; i < pool_->size(); ++i) lane_stats_.push_back(pool_->lane(i).stats());
+  for (size_t i = 0; pool_ != nullptr && i < pool_->size(); ++i) {
+    lane_stats_.push_back(pool_->lane(i).stats());
+  }
+  if (routes_ != nullptr) lane_stats_.push_back(routes_->stats());
+  routes_.reset();
   pool_.reset();
   press_.reset();
   reactor_ = nullptr;
@@ -77,6 +97,7 @@ bool Shard::TakeJob(Job* job) {
 }
 
 const Job* Shard::PeekJob(size_t n) {
+  if (routes_ != nullptr) return nullptr;  // which route is next is not known
   if (batch_next_ == batch_end_) Refill();
   return n < batch_end_ - batch_next_ ? &batch_[batch_next_ + n] : nullptr;
 }
@@ -108,9 +129,50 @@ bool Shard::exhausted() const {
   return no_more_.load(std::memory_order_acquire) && jobs_waiting() == 0;
 }
 
+void Shard::OnRoom(bool all) {
+  room_.fetch_or(all ? kRoomForAll : kRoom, std::memory_order_acq_rel);
+  WakeReactor();
+}
+
+void Shard::OnWanted() {
+  room_.fetch_or(kWanted, std::memory_order_acq_rel);
+  WakeReactor();
+}
+
+bool Shard::OnRouteNews(const RouteNews& news) {
+  if (!news_.Push(news)) return false;
+  if (!news_told_.exchange(true, std::memory_order_acq_rel)) coordinator_->Signal();
+  return true;
+}
+
+bool Shard::TakeRouteNews(RouteNews* news) {
+  if (news_.Pop(news)) return true;
+  news_told_.exchange(false, std::memory_order_acq_rel);
+  return news_.Pop(news);  // what came between would tell nobody
+}
+
+// Whatever has come goes to its route's queue: one that cannot send must not stand before others.
+void Shard::OnRouteWake() {
+  const bool no_more = no_more_.load(std::memory_order_acquire);
+  routes_->SetPaused(paused());
+  if (drain_.load(std::memory_order_acquire)) return routes_->Drain();
+  do {
+    while ((batch_end_ = ring_.PopSome(batch_)) > 0) routes_->Add({batch_.data(), batch_end_});
+    hungry_.exchange(true, std::memory_order_acq_rel);
+  } while (ring_.size_approx() > 0);
+  batch_end_ = 0;
+  if (const uint8_t room = room_.exchange(0, std::memory_order_acq_rel)) {
+    if (room & kWanted) routes_->GiveUpIdle();
+    if (room & (kRoom | kRoomForAll)) routes_->OnRoom((room & kRoomForAll) != 0);
+  }
+  if (no_more) routes_->NoMoreJobs();
+}
+
 void Shard::OnWake() {
+  if (routes_ != nullptr) return OnRouteWake();
   if (pool_ == nullptr) return;
   if (drain_.load(std::memory_order_acquire)) return pool_->Drain();
+  if (room_.exchange(0, std::memory_order_acq_rel) != 0) pool_->OnRoom();
   pool_->OnJobs();
 }
 

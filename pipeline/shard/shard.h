@@ -23,12 +23,13 @@
 #include "pipeline/deliver/relay_pool.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/settle/settler.h"
+#include "pipeline/shard/route_lanes.h"
 #include "pipeline/shard/wake_event.h"
 #include "pipeline/store/suppression.h"
 
 namespace volley::pipeline {
 
-class Shard : private JobFeed, private RelayPoolEvents {
+class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents {
  public:
   enum class State : uint8_t {
     kStarting,  // the first session is not ready yet
@@ -41,6 +42,10 @@ class Shard : private JobFeed, private RelayPoolEvents {
   // change of state. `suppressed`: who gets no mail; null: nobody is on it (tests).
   Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
         const SettleRules* rules, std::vector<LaneOptions> lanes, WakeEvent* coordinator);
+  // The same for mail that goes straight to the recipients' servers, each job by its route. It is
+  // ready at once.
+  Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
+        const SettleRules* rules, RoutePlans* plans, WakeEvent* coordinator);
   ~Shard() override;
 
   // Makes the lanes on `reactor` and opens their first sessions. The reactor is stopped when all is
@@ -53,8 +58,12 @@ class Shard : private JobFeed, private RelayPoolEvents {
   void NoMoreJobs();
   void RequestDrain();  // take no more, finish what is in flight
   void SetPaused(bool paused);
+  bool TakeRouteNews(RouteNews* news);
 
   // --- any thread ---
+  // Limits have room for those who wait for a place; `all`: or allow more in another way.
+  void OnRoom(bool all);
+  void OnWanted();  // connections that do nothing are to be given up
   State state() const { return state_.load(std::memory_order_acquire); }
   const std::string& failure() const { return failure_; }  // REQUIRES: state() is kFailed
   // It was ready, but has no relay left: it puts off what it is fed.
@@ -74,6 +83,12 @@ class Shard : private JobFeed, private RelayPoolEvents {
   // second of RSA.
   static constexpr size_t kBatch = 1024;
 
+  static constexpr size_t kNews = 16384;
+  static constexpr uint8_t kRoom = 1, kRoomForAll = 2, kWanted = 4;
+
+  // RouteLanesEvents
+  bool OnRouteNews(const RouteNews& news) override;
+  void OnRoutesDone() override { OnPoolDone(); }
   // JobFeed
   bool TakeJob(Job* job) override;
   size_t jobs_waiting() const override;
@@ -95,13 +110,20 @@ class Shard : private JobFeed, private RelayPoolEvents {
   bool Refill();
   const Job* PeekJob(size_t n);
 
+  void OnRouteWake();
+
   const Campaign* const campaign_;
-  const std::vector<LaneOptions> lanes_;
+  const std::vector<LaneOptions> lanes_;  // empty: by routes
+  RoutePlans* const plans_ = nullptr;
   WakeEvent* const coordinator_;
   const std::shared_ptr<const SuppressionSnapshot> suppressed_;
   Settler settler_;
   std::unique_ptr<Press> press_;
-  std::unique_ptr<RelayPool> pool_;
+  std::unique_ptr<RelayPool> pool_;  // or
+  std::unique_ptr<RouteLanes> routes_;
+  io::SpscRing<RouteNews> news_{kNews};
+  std::atomic<bool> news_told_{false};  // the coordinator knows that there are some
+  std::atomic<uint8_t> room_{0};
   std::vector<LaneStats> lane_stats_;
   io::Reactor* reactor_ = nullptr;
   // Keeps the reactor from going while another thread wakes it; taken once a wake-up, not a job.

@@ -28,6 +28,9 @@ class RoomListener {
   // A limit that had refused somebody has room, or allows more than before. From whichever thread
   // made the room, with nothing locked: hand it on (wake the shards) and return.
   virtual void OnRoom() = 0;
+  // Somebody is refused for want of a connection, and nobody was before: whoever has one that does
+  // nothing is to give it back. From the refused one's thread, as OnRoom.
+  virtual void OnWanted() {}
 };
 
 class ConnectionLimit;
@@ -81,6 +84,7 @@ class ConnectionLimit {
       const bool room = InUse(word) < Max(word);
       const uint64_t next = room ? word + 1 : word | kWaiting;
       if (next == word || word_.compare_exchange_weak(word, next, std::memory_order_acq_rel)) {
+        if (!room && next != word && listener_ != nullptr) listener_->OnWanted();
         return room ? Lease(this, messages_.load(std::memory_order_relaxed)) : Lease();
       }
     }
@@ -90,7 +94,9 @@ class ConnectionLimit {
     uint64_t word = word_.load(std::memory_order_acquire);
     while (InUse(word) >= Max(word)) {
       const uint64_t next = word | kWaiting;
-      if (next == word || word_.compare_exchange_weak(word, next, std::memory_order_acq_rel)) {
+      if (next == word) return false;
+      if (word_.compare_exchange_weak(word, next, std::memory_order_acq_rel)) {
+        if (listener_ != nullptr) listener_->OnWanted();
         return false;
       }
     }

@@ -108,6 +108,11 @@ class LimitSet {
   // A place for one more connection. Refused: `lease` is empty.
   ThrottleAnswer Open(ConnectionLease* lease);
 
+  // What Open says when there is no room. REQUIRES: limits_connections().
+  ThrottleAnswer NoRoom() const {
+    return {io::MonoTime::Infinite(), connections_[0], LimitKind::kConnections};
+  }
+
   // The least of the limits'; 0: no limit. A transaction's recipients must also fit what the rates
   // grant at once, or Take would answer Infinite.
   uint32_t recipients_per_transaction() const { return recipients_; }

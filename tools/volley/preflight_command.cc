@@ -146,7 +146,7 @@ absl::StatusOr<PreflightResult> PreflightBeforeSend(const Campaign& campaign,
                                                     std::span<const pipeline::Relay> relays,
                                                     const PreflightFlags& flags,
                                                     io::Resolver* resolver) {
-  const bool ask = flags.dns == "on" || (flags.dns == "auto" && !AllOnLoopback(relays));
+  const bool ask = flags.dns == "on" || (flags.dns == "auto" && (relays.empty() || !AllOnLoopback(relays)));
   PreflightResult result = Look(campaign, relays, flags, ask, resolver);
   const bool stop = StandsAgainst(result, flags.strict);
   if (stop) {

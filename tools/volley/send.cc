@@ -15,6 +15,7 @@
 #include "io/resolver/resolver.h"
 #include "pipeline/campaign/campaign.h"
 #include "pipeline/preflight/preflight.h"
+#include "pipeline/route/direct.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/shard/runner.h"
 #include "pipeline/store/suppression.h"
@@ -53,6 +54,7 @@ struct SendFlags {
   bool json = false, no_progress = false, dry_run = false, restart = false, resume = false;
   bool now = false;  // in spite of a start in the schedule
   bool keep_bounced = false;
+  std::vector<std::string> mx_overrides, sources;
   std::string retry_for, retry_first, uncertain;
   uint64_t render_failures_max = 0;
   PreflightFlags preflight;
@@ -221,6 +223,27 @@ absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind
   return absl::OkStatus();
 }
 
+absl::StatusOr<pipeline::DirectOptions> ReadDirect(const pipeline::RelayDefinition& definition,
+                                                   const SendFlags& flags, io::Resolver* resolver) {
+  auto how = pipeline::ConfigureDirect(definition);
+  if (!how.ok()) return how.status();
+  pipeline::DirectOptions direct;
+  direct.how = *std::move(how);
+  direct.resolver = resolver;
+  for (const std::string& text : flags.mx_overrides) {
+    auto over = pipeline::ParseMxOverride(text);
+    if (!over.ok()) return over.status();
+    direct.mx.overrides.push_back(*std::move(over));
+  }
+  for (const std::string& text : flags.sources) {
+    auto source = pipeline::ParseSource(text);
+    if (!source.ok()) return source.status();
+    direct.sources.push_back(*std::move(source));
+  }
+  direct.own_retry = !flags.retry_for.empty() || !flags.retry_first.empty();
+  return direct;
+}
+
 pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const SendFlags& flags,
                                     Progress* progress) {
   pipeline::RunOptions run;
@@ -254,8 +277,10 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   if (!backend.ok()) return ReportError(backend.status());
   auto resolver = MakeResolver(flags.preflight);
   if (!resolver.ok()) return ReportError(resolver.status());
+  const auto direct = pipeline::IsDirect(definition->relays);
+  if (!direct.ok()) return ReportError(direct.status());
   std::vector<pipeline::Relay> relays;
-  if (!flags.dry_run) {
+  if (!flags.dry_run && !*direct) {
     auto found = FindRelays(definition->relays, resolver->get());
     if (!found.ok()) return ReportError(found.status());
     relays = *std::move(found);
@@ -278,6 +303,11 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   RaiseFileLimit();
   pipeline::RunOptions run = MakeRunOptions(*definition, flags, &progress);
   run.relays = std::move(relays);
+  if (*direct) {
+    auto how = ReadDirect(definition->relays[0], flags, resolver->get());
+    if (!how.ok()) return ReportError(how.status());
+    run.direct = *std::move(how);
+  }
   run.suppressed = *std::move(suppressed);
   run.reactor.backend = *backend;
   run.schedule = *schedule;
@@ -312,7 +342,20 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
       ->add_option(
           "--via", flags->campaign.relay.via,
           "Relay: smtp://host:587, smtps://host, lmtp+unix:///path, a name such as gmail or "
-          "ses:eu-west-1, or an address to look it up for; several share the mail")
+          "ses:eu-west-1, or an address to look it up for; several share the mail. mx: no relay, "
+          "straight to the servers of each recipient's domain")
+      ->allow_extra_args(false)
+      ->group(how);
+  command
+      ->add_option("--mx-override", flags->mx_overrides,
+                   "With --via mx: DOMAIN=HOST[:PORT], the server of a domain instead of what DNS "
+                   "says; *=... of every domain")
+      ->allow_extra_args(false)
+      ->group(how);
+  command
+      ->add_option("--source", flags->sources,
+                   "With --via mx: an address of this host to send from, also with the name to "
+                   "greet with: 192.0.2.1=mail1.example.org; several share the recipients")
       ->allow_extra_args(false)
       ->group(how);
   command->add_option("--connections", flags->campaign.connections, "Connections at one time (10)")

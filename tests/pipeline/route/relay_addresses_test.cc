@@ -27,7 +27,7 @@ class RelayAddressesTest : public ::testing::Test {
                              const std::string& wanted) {
     std::string got;
     for (int i = 0; i < 200 && got != wanted; ++i) {
-      got = addresses->Get(now)->at(0).ToString();
+      got = addresses->Get(now)->endpoints.at(0).ToString();
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return got;
@@ -50,7 +50,7 @@ class RelayAddressesTest : public ::testing::Test {
 
 TEST_F(RelayAddressesTest, NobodyIsAskedBeforeTheTimeIsOver) {
   const auto addresses = Make(absl::Seconds(60));
-  EXPECT_EQ(addresses->Get(start_ + absl::Seconds(59))->at(0).ToString(), "127.0.0.1:25");
+  EXPECT_EQ(addresses->Get(start_ + absl::Seconds(59))->endpoints.at(0).ToString(), "127.0.0.1:25");
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_EQ(questions_, 0);
 }
@@ -58,7 +58,7 @@ TEST_F(RelayAddressesTest, NobodyIsAskedBeforeTheTimeIsOver) {
 TEST_F(RelayAddressesTest, AfterItTheOldOnesServeUntilTheNewOnesAreThere) {
   const auto addresses = Make(absl::Seconds(60));
   const io::MonoTime later = start_ + absl::Seconds(61);
-  EXPECT_EQ(addresses->Get(later)->at(0).ToString(), "127.0.0.1:25");
+  EXPECT_EQ(addresses->Get(later)->endpoints.at(0).ToString(), "127.0.0.1:25");
   EXPECT_EQ(WaitFor(addresses.get(), later, "127.0.0.2:25"), "127.0.0.2:25");
   EXPECT_EQ(questions_, 1);
 }
@@ -67,14 +67,14 @@ TEST_F(RelayAddressesTest, AFailureKeepsThem) {
   broken_ = true;
   const auto addresses = Make(absl::Seconds(60));
   const io::MonoTime later = start_ + absl::Seconds(61);
-  EXPECT_EQ(addresses->Get(later)->size(), 1u);
+  EXPECT_EQ(addresses->Get(later)->endpoints.size(), 1u);
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  EXPECT_EQ(addresses->Get(later)->at(0).ToString(), "127.0.0.1:25");
+  EXPECT_EQ(addresses->Get(later)->endpoints.at(0).ToString(), "127.0.0.1:25");
 }
 
 TEST_F(RelayAddressesTest, ANumericAddressIsNeverAskedFor) {
   const auto addresses = Make(absl::InfiniteDuration());
-  EXPECT_EQ(addresses->Get(start_ + absl::Hours(10000))->size(), 1u);
+  EXPECT_EQ(addresses->Get(start_ + absl::Hours(10000))->endpoints.size(), 1u);
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_EQ(questions_, 0);
 }

@@ -36,9 +36,14 @@ struct Books {
 
 class World {
  public:
-  explicit World(const io::SimOptions& sim) : reactor_(io::SimReactor::Create(sim)) {
+  // With `domains` the recipients are in d0.example.com, d1.example.com, ... by turns.
+  explicit World(const io::SimOptions& sim, int domains = 0)
+      : reactor_(io::SimReactor::Create(sim)) {
     std::string list = "email,name\n";
-    for (int i = 0; i < kRecipients; ++i) list += "u" + std::to_string(i) + "@example.com,N\n";
+    for (int i = 0; i < kRecipients; ++i) {
+      const std::string in = domains == 0 ? "" : "d" + std::to_string(i % domains) + ".";
+      list += "u" + std::to_string(i) + "@" + in + "example.com,N\n";
+    }
     CampaignDefinition d;
     d.name = "sim";
     d.from = "Ann <ann@example.org>";

@@ -1,0 +1,196 @@
+#include "pipeline/shard/route_lanes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/base/check.h"
+
+namespace volley::pipeline {
+namespace {
+
+constexpr absl::Duration kSayAgain = absl::Milliseconds(1);
+
+}  // namespace
+
+class RouteLanes::Route final : public JobFeed, public RelayPoolEvents {
+ public:
+  Route(RouteLanes* lanes, uint32_t lane) : lanes_(lanes), lane_(lane) {
+    std::vector<LaneOptions> options{lanes->plans_->PlanFor(lane)};
+    pool_.reset(new RelayPool(lanes->reactor_, lanes->press_, this, lanes->settler_, this,
+                              std::move(options), OnLost::kDefer));
+  }
+
+  void Add(const Job& job) { queue_.push_back(job); }
+
+  void OnJobs() {
+    if (!std::exchange(started_, true)) pool_->Start();
+    pool_->OnJobs();
+  }
+
+  // --- JobFeed ---
+  bool TakeJob(Job* job) override {
+    if (queue_.empty()) return false;
+    *job = queue_.front();
+    queue_.pop_front();
+    if (++taken_ >= queue_.size()) Tell(false);
+    if (lost_ && queue_.empty()) lanes_->Look(this);
+    return true;
+  }
+  size_t jobs_waiting() const override { return queue_.size(); }
+  bool exhausted() const override { return lanes_->no_more_ && queue_.empty(); }
+  bool paused() const override { return lanes_->paused_; }
+
+  // --- RelayPoolEvents ---
+  void OnPoolReady() override {}
+  void OnPoolFailed(std::string) override { Lose(); }
+  void OnPoolLost() override { Lose(); }
+  void OnSessionsOpen(uint32_t open) override {
+    lanes_->open_ += open - open_;
+    open_ = open;
+    lanes_->events_->OnSessionsOpen(lanes_->open_);
+    if (open == 0) lanes_->Look(this);
+  }
+  void OnNotice(std::string notice) override { lanes_->events_->OnNotice(std::move(notice)); }
+  void OnParked(const ThrottleAnswer* answer) override {
+    if (answer != nullptr && answer->kind == LimitKind::kConnections) {
+      lanes_->waiting_.push_back(lane_);
+    }
+    lanes_->events_->OnParked(answer);
+  }
+  void OnPoolDone() override { lanes_->Look(this); }
+
+  void Lose() {
+    lost_ = true;
+    Tell(true);
+    lanes_->Look(this);
+  }
+
+  void Tell(bool lost) {
+    untold_lost_ = untold_lost_ || lost;
+    if (taken_ == 0 && !untold_lost_) return;
+    const RouteNews news{.lane = lane_, .taken = taken_, .lost = untold_lost_};
+    if (!lanes_->events_->OnRouteNews(news)) return lanes_->Look(this);
+    taken_ = 0;
+    untold_lost_ = false;
+  }
+  bool has_untold() const { return untold_lost_ || (taken_ > 0 && taken_ >= queue_.size()); }
+
+  // What is left of it would be made anew by the next job.
+  bool MayGo() const {
+    return open_ == 0 && queue_.empty() && pool_->idle() && !has_untold() && taken_ == 0;
+  }
+
+  RouteLanes* const lanes_;
+  const uint32_t lane_;
+  std::deque<Job> queue_;
+  std::unique_ptr<RelayPool> pool_;
+  uint32_t taken_ = 0, open_ = 0;
+  bool started_ = false, lost_ = false, untold_lost_ = false, listed_ = false, fed_ = false;
+};
+
+RouteLanes::RouteLanes(io::Reactor* reactor, Press* press, Settler* settler, RoutePlans* plans,
+                       RouteLanesEvents* events)
+    : reactor_(reactor), press_(press), settler_(settler), plans_(plans), events_(events) {}
+
+RouteLanes::~RouteLanes() { reactor_->CancelTimer(this); }
+
+void RouteLanes::Add(std::span<const Job> jobs) {
+  std::vector<Route*> fed;
+  for (const Job& job : jobs) {
+    std::unique_ptr<Route>& route = routes_[static_cast<uint32_t>(job.lane)];
+    if (route == nullptr) route = std::make_unique<Route>(this, static_cast<uint32_t>(job.lane));
+    if (!std::exchange(route->fed_, true)) fed.push_back(route.get());
+    route->Add(job);
+  }
+  for (Route* route : fed) {
+    route->fed_ = false;
+    route->OnJobs();
+  }
+}
+
+void RouteLanes::SetPaused(bool paused) {
+  if (std::exchange(paused_, paused) == paused || paused) return;
+  for (const auto& [lane, route] : routes_) route->OnJobs();
+}
+
+void RouteLanes::NoMoreJobs() {
+  if (std::exchange(no_more_, true)) return;
+  for (const auto& [lane, route] : routes_) route->OnJobs();
+  FinishIfDone();
+}
+
+void RouteLanes::Drain() {
+  if (std::exchange(draining_, true)) return;
+  for (const auto& [lane, route] : routes_) route->pool_->Drain();
+  FinishIfDone();
+}
+
+void RouteLanes::OnRoom(bool all) {
+  if (all) {
+    waiting_.clear();
+    for (const auto& [lane, route] : routes_) route->pool_->OnRoom();
+    return;
+  }
+  for (size_t n = waiting_.size(); n > 0; --n) {
+    const uint32_t lane = waiting_.front();
+    waiting_.pop_front();
+    if (const auto route = routes_.find(lane); route != routes_.end()) {
+      route->second->pool_->OnRoom();  // lists itself again if there is still none for it
+    }
+  }
+}
+
+void RouteLanes::GiveUpIdle() {
+  for (const auto& [lane, route] : routes_) {
+    if (route->open_ > 0 && route->queue_.empty()) route->pool_->OnJobs();
+  }
+}
+
+void RouteLanes::Look(Route* route) {
+  if (!std::exchange(route->listed_, true)) to_look_at_.push_back(route->lane_);
+  if (!std::exchange(timer_set_, true)) reactor_->SetTimer(this, reactor_->Now());
+}
+
+void RouteLanes::OnTimer() {
+  timer_set_ = false;
+  std::vector<uint32_t> lanes;
+  lanes.swap(to_look_at_);
+  bool again = false;
+  for (const uint32_t lane : lanes) {
+    const auto found = routes_.find(lane);
+    if (found == routes_.end()) continue;
+    Route& route = *found->second;
+    route.listed_ = false;
+    if (route.open_ == 0 && route.queue_.empty()) route.Tell(false);
+    if (route.has_untold()) route.Tell(false);
+    if (route.MayGo() || (draining_ && route.open_ == 0)) {
+      Remove(lane);
+    } else if (route.has_untold()) {
+      again = true;
+    }
+  }
+  if (again) {
+    timer_set_ = true;
+    reactor_->SetTimer(this, reactor_->Now() + kSayAgain);
+  }
+  FinishIfDone();
+}
+
+void RouteLanes::Remove(uint32_t lane) {
+  const auto route = routes_.find(lane);
+  const LaneStats& stats = route->second->pool_->lane(0).stats();
+  stats_.delivered += stats.delivered;
+  stats_.sessions += stats.sessions;
+  stats_.handshakes += stats.handshakes;
+  stats_.resumed += stats.resumed;
+  if (stats.tls) stats_.tls = stats.tls;
+  routes_.erase(route);
+  events_->OnParked(nullptr);
+}
+
+void RouteLanes::FinishIfDone() {
+  if (!routes_.empty() || !(no_more_ || draining_)) return;
+  if (!std::exchange(done_, true)) events_->OnRoutesDone();
+}
+
+}  // namespace volley::pipeline
