@@ -223,7 +223,7 @@ void MxRouter::TakeMx(const std::string& domain, const io::DnsAnswer& answer) {
       hosts.push_back({domain, 0});  // the implicit MX
       break;
     default:
-      return Refuse(domain, FailedForNow("its MX cannot be looked up: " + answer.error),
+      return Refuse(domain, FailedForNow("cannot resolve its MX: " + answer.error),
                     kFailedFor);
   }
   // Equal sets are to be the same route, in whatever order the server gave them.
@@ -291,7 +291,7 @@ void MxRouter::TakeAddresses(const Mail& mail) {
       return Settle(mail.domain, mail.route, mail.ttl);
     case MxAddresses::Ready::kFailed:
       return Refuse(mail.domain,
-                    FailedForNow("its servers' addresses cannot be looked up: " + mail.why),
+                    FailedForNow("cannot resolve its mail servers: " + mail.why),
                     kFailedFor);
     case MxAddresses::Ready::kNone:
       break;

@@ -107,18 +107,19 @@ class Result:
 class Sink:
     """A running `volley sink`; stop() ends it and gives what it counted."""
 
-    def __init__(self, test, *flags, jsonl=True):
-        self.port = mta.free_port()
-        self.jsonl = test.dir / f"sink-{self.port}.jsonl" if jsonl else None
+    def __init__(self, test, *flags, jsonl=True, address="127.0.0.1", port=None):
+        self.port = port or mta.free_port()
+        self.address = address
+        self.jsonl = test.dir / f"sink-{address}-{self.port}.jsonl" if jsonl else None
         kept = ["--jsonl", str(self.jsonl)] if jsonl else []
-        self.err_path = test.dir / f"sink-{self.port}.err"
-        self.process = test.start("sink", "--listen", f"127.0.0.1:{self.port}", "--json", *kept,
+        self.err_path = test.dir / f"sink-{address}-{self.port}.err"
+        self.process = test.start("sink", "--listen", f"{address}:{self.port}", "--json", *kept,
                                   *flags, stderr=open(self.err_path, "wb"))
-        test.wait_for_port(self.port, self.process)
+        test.wait_for_port(self.port, self.process, address=address)
 
     @property
     def url(self):
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"smtp://{self.address}:{self.port}"
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
@@ -206,11 +207,11 @@ class Test:
         return self.run("send", "--json", "--no-progress", "--state", "state", *args,
                         *retry, timeout=timeout)
 
-    def wait_for_port(self, port, process, seconds=20):
+    def wait_for_port(self, port, process, seconds=20, address="127.0.0.1"):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection((address, port), 1).close()
                 return
             time.sleep(0.02)
         raise Failure(f"nothing listens on port {port} (exit code so far: {process.poll()})")

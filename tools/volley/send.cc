@@ -55,6 +55,8 @@ struct SendFlags {
   bool now = false;  // in spite of a start in the schedule
   bool keep_bounced = false;
   std::vector<std::string> mx_overrides, sources;
+  uint16_t mx_port = 25;
+  bool mx_loopback = false;
   std::string retry_for, retry_first, uncertain;
   uint64_t render_failures_max = 0;
   PreflightFlags preflight;
@@ -240,6 +242,8 @@ absl::StatusOr<pipeline::DirectOptions> ReadDirect(const pipeline::RelayDefiniti
     if (!source.ok()) return source.status();
     direct.sources.push_back(*std::move(source));
   }
+  direct.mx.port = flags.mx_port;
+  direct.mx.allow_nobodys = flags.mx_loopback;
   direct.own_retry = !flags.retry_for.empty() || !flags.retry_first.empty();
   return direct;
 }
@@ -351,6 +355,15 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
                    "With --via mx: DOMAIN=HOST[:PORT], the server of a domain instead of what DNS "
                    "says; *=... of every domain")
       ->allow_extra_args(false)
+      ->group(how);
+  command
+      ->add_option("--mx-port", flags->mx_port,
+                   "With --via mx: port of the servers that DNS names (25), for tests")
+      ->check(CLI::Range(1u, 65535u))
+      ->group(how);
+  command
+      ->add_flag("--mx-loopback", flags->mx_loopback,
+                 "With --via mx: servers may be on loopback addresses, for tests")
       ->group(how);
   command
       ->add_option("--source", flags->sources,
