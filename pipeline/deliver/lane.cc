@@ -207,9 +207,10 @@ void Lane::OpenSessions() {
 bool Lane::OpenOne() {
   ConnectionLease lease;
   if (limits_.limits_connections()) {
-    const ThrottleAnswer answer = limits_.Open(&lease);
+    if (open_ > 0 && events_->others_wait()) return false;
+    const ThrottleAnswer answer = limits_.Open(&lease, open_ == 0);
     if (!answer.granted()) {
-      WaitForRoom(answer);
+      if (open_ == 0) WaitForRoom(answer);
       return false;
     }
   }
@@ -248,7 +249,7 @@ void Lane::OnSessionEnded(Session* session, const SessionEnd& end) {
   std::erase(idle_, session);
   free_.push_back(session);
   // Those who waited for its place are asked before this lane takes it again.
-  if (end.place_was_wanted) WaitForRoom(limits_.NoRoom());
+  if (end.place_was_wanted && open_ == 0) WaitForRoom(limits_.NoRoom());
   if (!end.was_ready) {
     refused_with_ = end.code;
     --connecting_;
@@ -256,7 +257,7 @@ void Lane::OnSessionEnded(Session* session, const SessionEnd& end) {
   }
   SetUsable();
   PumpIdle();
-  OpenSessions();
+  if (!end.place_was_wanted) OpenSessions();
   FinishIfDone();
 }
 

@@ -67,6 +67,8 @@ class LaneEvents {
   virtual void OnSessionsOpen(uint32_t open) = 0;
   // Something a person watching should know (connections refused for now, backing off).
   virtual void OnLaneNotice(std::string notice) = 0;
+  // Lanes that have no connection wait for a place: this one opens no second one.
+  virtual bool others_wait() const { return false; }
   // It waits for a permit, and why; null: no more.
   virtual void OnLaneParked(const ThrottleAnswer* answer) = 0;
   // No session is open and there is no more work, or Drain() has finished.

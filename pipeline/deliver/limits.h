@@ -25,6 +25,8 @@ inline constexpr uint32_t kFreeRetriesMax = 20;
 // A connection with nothing to do is given up after this long: what is deferred comes back in
 // minutes, and servers have better uses for their connections.
 inline constexpr absl::Duration kIdleMax = absl::Seconds(5);
+// The same where another lane waits for its place: longer than the next jobs take to come.
+inline constexpr absl::Duration kIdleWanted = absl::Milliseconds(20);
 
 // Jobs one relay may be ahead of its share: enough for pipelines to stay full while the others
 // catch up, little enough to keep the shares of small campaigns.

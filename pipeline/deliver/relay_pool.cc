@@ -49,6 +49,7 @@ class RelayPool::Member final : public JobSource, public LaneEvents {
     pool_->CountSessions();
   }
   void OnLaneNotice(std::string notice) override { pool_->events_->OnNotice(std::move(notice)); }
+  bool others_wait() const override { return pool_->events_->others_wait(); }
   void OnLaneParked(const ThrottleAnswer* answer) override { pool_->events_->OnParked(answer); }
   void OnLaneDone() override { pool_->OnMemberDone(); }
 

@@ -43,6 +43,7 @@ class RelayPoolEvents {
   virtual void OnPoolLost() = 0;
   virtual void OnSessionsOpen(uint32_t open) = 0;
   virtual void OnNotice(std::string notice) = 0;
+  virtual bool others_wait() const { return false; }  // as LaneEvents'
   virtual void OnParked(
       const ThrottleAnswer* answer) = 0;  // as LaneEvents::OnLaneParked, of any lane
   virtual void OnPoolDone() = 0;          // every job is settled, or Drain() or the failure is over

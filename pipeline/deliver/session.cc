@@ -118,14 +118,11 @@ void Session::OnSent() {
 void Session::Pump() {
   if (closing_) return;
   if (client_.wants_tls()) return StartTls();
-  idle_listed_ = false;
+  const bool was_idle = std::exchange(idle_listed_, false);
   FillWindow();
   SendOutput();
   if (client_.closed()) return Close("");  // also while a peer that has ended takes no more bytes
-  if (client_.idle() && place_.wanted()) {
-    client_.Quit();
-    return Pump();
-  }
+  if (!was_idle) idle_since_ = lane_->reactor_->Now();
   SetReplyTimer();
   if (client_.idle() && !idle_listed_) {
     idle_listed_ = true;
@@ -206,7 +203,7 @@ void Session::SetReplyTimer() {
     lane_->reactor_->SetTimer(this,
                               lane_->reactor_->Now() + lane_->client_options_.timeouts.data_block);
   } else if (client_.idle()) {
-    lane_->reactor_->SetTimer(this, lane_->reactor_->Now() + kIdleMax);
+    lane_->reactor_->SetTimer(this, idle_since_ + (place_.wanted() ? kIdleWanted : kIdleMax));
   } else {
     lane_->reactor_->CancelTimer(this);
   }

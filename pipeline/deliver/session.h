@@ -94,6 +94,7 @@ class Session final : private io::ChannelHandler,
   io::Channel channel_;
   std::shared_ptr<const CredentialKeeper::Snapshot> credentials_;  // null: no AUTH
   ConnectionLease place_;
+  io::MonoTime idle_since_;
   std::array<Slot, kTransactionSlots> slots_;
   std::string close_note_;  // what we knew when we closed; else what the transport says
   uint32_t added_ = 0;      // transactions on this connection

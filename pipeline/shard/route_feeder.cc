@@ -10,9 +10,11 @@ namespace volley::pipeline {
 namespace {
 
 constexpr uint32_t kSortAtOnce = 16384;  // jobs, before the shards are fed again
-constexpr uint32_t kCreditAll = 32768;   // jobs of all routes together with the shards, about
+constexpr uint32_t kCreditAll = 131072;  // jobs of all routes together with the shards, about
 constexpr uint32_t kCreditMin = 8, kCreditMax = 1024;  // of one route with one shard
-constexpr size_t kPushAtOnce = 64;                     // of one route, before it is another's turn
+// Of one route, before it is another's turn: what a connection takes before it is renewed, or a
+// session would sit idle in the middle.
+constexpr size_t kPushAtOnce = 128;
 
 std::string_view DomainOf(std::string_view address) {
   return address.substr(address.rfind('@') + 1);

@@ -51,6 +51,7 @@ class RouteLanes::Route final : public JobFeed, public RelayPoolEvents {
     if (open == 0) lanes_->Look(this);
   }
   void OnNotice(std::string notice) override { lanes_->events_->OnNotice(std::move(notice)); }
+  bool others_wait() const override { return !lanes_->waiting_.empty(); }
   void OnParked(const ThrottleAnswer* answer) override {
     if (answer != nullptr && answer->kind == LimitKind::kConnections) {
       lanes_->waiting_.push_back(lane_);

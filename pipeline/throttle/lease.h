@@ -77,11 +77,14 @@ class ConnectionLimit {
   ConnectionLimit(const ConnectionLimit&) = delete;
   ConnectionLimit& operator=(const ConnectionLimit&) = delete;
 
-  // An empty lease: there is no room now, and the next room will be told to the listener.
-  Lease TryAcquire() {
+  // An empty lease: there is no room now, and the next room will be told to the listener. Who is
+  // not `in_need`, as he has another connection, gets none either while somebody waits, and is told
+  // nothing.
+  Lease TryAcquire(bool in_need = true) {
     uint64_t word = word_.load(std::memory_order_acquire);
     for (;;) {
-      const bool room = InUse(word) < Max(word);
+      const bool room = IsRoom(word, in_need);
+      if (!room && !in_need) return Lease();
       const uint64_t next = room ? word + 1 : word | kWaiting;
       if (next == word || word_.compare_exchange_weak(word, next, std::memory_order_acq_rel)) {
         if (!room && next != word && listener_ != nullptr) listener_->OnWanted();
@@ -90,9 +93,10 @@ class ConnectionLimit {
     }
   }
   // Whether TryAcquire would succeed; marks that somebody waits if not.
-  bool HasRoom() {
+  bool HasRoom(bool in_need = true) {
     uint64_t word = word_.load(std::memory_order_acquire);
-    while (InUse(word) >= Max(word)) {
+    while (!IsRoom(word, in_need)) {
+      if (!in_need) return false;
       const uint64_t next = word | kWaiting;
       if (next == word) return false;
       if (word_.compare_exchange_weak(word, next, std::memory_order_acq_rel)) {
@@ -122,6 +126,9 @@ class ConnectionLimit {
   static constexpr uint64_t kWaiting = uint64_t{1} << 63;
 
   static uint64_t Word(uint32_t in_use, uint32_t max) { return uint64_t{max} << 32 | in_use; }
+  static bool IsRoom(uint64_t word, bool in_need) {
+    return InUse(word) < Max(word) && (in_need || (word & kWaiting) == 0);
+  }
   static uint32_t InUse(uint64_t word) { return static_cast<uint32_t>(word); }
   static uint32_t Max(uint64_t word) { return static_cast<uint32_t>(word >> 32) & kMax; }
 

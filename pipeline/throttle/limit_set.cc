@@ -159,17 +159,17 @@ ThrottleAnswer LimitSet::Park(io::MonoTime now, const Counter& counter, io::Mono
   return answer;
 }
 
-ThrottleAnswer LimitSet::Open(ConnectionLease* lease) {
+ThrottleAnswer LimitSet::Open(ConnectionLease* lease, bool in_need) {
   const auto refused = [](Limit* limit) {
     return ThrottleAnswer{io::MonoTime::Infinite(), limit, LimitKind::kConnections};
   };
   lease->Release();
   for (size_t i = 0; i < connections_size_; ++i) {
-    if (!connections_[i]->connections()->HasRoom()) return refused(connections_[i]);
+    if (!connections_[i]->connections()->HasRoom(in_need)) return refused(connections_[i]);
   }
   ConnectionLease taken;
   for (size_t i = 0; i < connections_size_; ++i) {
-    taken.leases_[i] = connections_[i]->connections()->TryAcquire();
+    taken.leases_[i] = connections_[i]->connections()->TryAcquire(in_need);
     if (!taken.leases_[i]) return refused(connections_[i]);
     taken.messages_ = LesserLimit(taken.messages_, taken.leases_[i].messages_per_connection());
   }

@@ -105,8 +105,9 @@ class LimitSet {
   // The permit is used up: a Return after it does nothing.
   static void Use(Permit* permit) { permit->taken_ = false; }
 
-  // A place for one more connection. Refused: `lease` is empty.
-  ThrottleAnswer Open(ConnectionLease* lease);
+  // A place for one more connection. Refused: `lease` is empty. `in_need`: the lane has no other;
+  // only then others give theirs up for it, and OnRoom tells it when.
+  ThrottleAnswer Open(ConnectionLease* lease, bool in_need = true);
 
   // What Open says when there is no room. REQUIRES: limits_connections().
   ThrottleAnswer NoRoom() const {
