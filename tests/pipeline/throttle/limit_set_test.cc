@@ -320,5 +320,39 @@ TEST_F(LimitSetTest, KeepsATurnWhenAskedEarly) {
   }
 }
 
+TEST_F(LimitSetTest, GrantsNothingWhileALimitIsSuspended) {
+  Limit* provider = Add({.provider = "gmail.com"}, {.connections = 3, .rate = PerMinute(600)});
+  LimitSet set = SetFor(kLane);
+  provider->Suspend(At(60 * kSecond));
+  Permit permit;
+  const ThrottleAnswer answer = set.Take(At(1 * kSecond), 1, &permit);
+  EXPECT_FALSE(answer.granted());
+  EXPECT_EQ(answer.kind, LimitKind::kSuspended);
+  EXPECT_EQ(answer.limit, provider);
+  EXPECT_EQ(answer.again, At(60 * kSecond));
+  EXPECT_TRUE(set.Take(At(60 * kSecond), 1, &permit).granted());
+  const int before = listener_.calls;
+  provider->Suspend(At(0));  // lifted by hand
+  EXPECT_EQ(listener_.calls, before + 1);
+}
+
+TEST_F(LimitSetTest, WhoHasAConnectionTakesNoSecondWhileSomebodyWaits) {
+  Add({.provider = "gmail.com"}, Connections(2));
+  LimitSet rich = SetFor(kLane), poor = SetFor(kLane);
+  ConnectionLease first, second, third;
+  ASSERT_TRUE(rich.Open(&first).granted());
+  ASSERT_TRUE(rich.Open(&second, false).granted());
+  EXPECT_FALSE(rich.Open(&third, false).granted());
+  EXPECT_FALSE(first.wanted()) << "one who has another is nobody to give way to";
+  EXPECT_FALSE(poor.Open(&third).granted());
+  EXPECT_TRUE(first.wanted());
+  const int before = listener_.calls;
+  second.Release();
+  EXPECT_EQ(listener_.calls, before + 1);
+  EXPECT_TRUE(poor.Open(&third).granted());
+  EXPECT_FALSE(rich.Open(&second, false).granted());
+  EXPECT_FALSE(first.wanted());
+}
+
 }  // namespace
 }  // namespace volley::pipeline

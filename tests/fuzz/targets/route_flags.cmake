@@ -1,0 +1,1 @@
+volley_fuzzer(route_flags route_flags_fuzz.cc DEPS volley_pipeline_route)
