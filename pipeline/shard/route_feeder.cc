@@ -61,7 +61,7 @@ absl::StatusOr<bool> RouteFeeder::Step(UnixSeconds now) {
   TakeNews();
   TakeAnswers();
   EndRests();
-  const auto sorted = Sort(now);
+  auto sorted = Sort(now);
   if (!sorted.ok()) return sorted;
   const bool pushed = Push();
   if (!status_.ok()) return status_;

@@ -17,6 +17,7 @@
 #include "tools/volley/keys.h"
 #include "tools/volley/preflight_command.h"
 #include "tools/volley/preview.h"
+#include "tools/volley/report.h"
 #include "tools/volley/send.h"
 #include "tools/volley/sink.h"
 #include "tools/volley/status.h"
@@ -76,6 +77,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   volley::tools::AddSendCommand(app, &exit_code);
   volley::tools::AddStatusCommands(app, &exit_code);
+  volley::tools::AddReportCommand(app, &exit_code);
   volley::tools::AddPreviewCommand(app, &exit_code);
   volley::tools::AddPreflightCommand(app, &exit_code);
   volley::tools::AddCheckCommand(app, &exit_code);

@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "engine/base/nearest_name.h"
 #include "pipeline/campaign/campaign.h"
 #include "pipeline/control/control_socket.h"
 #include "pipeline/settle/ledger.h"
 #include "pipeline/shard/campaign_status.h"
 #include "pipeline/shard/runner.h"
 #include "tools/volley/campaign_flags.h"
+#include "tools/volley/campaign_folder.h"
 #include "tools/volley/progress.h"
 
 namespace volley::tools {
@@ -31,32 +31,6 @@ struct StatusFlags {
   std::string state_dir = "volley-state";
   bool json = false;
 };
-
-std::string CampaignsIn(const StatusFlags& flags) { return flags.state_dir + "/campaigns"; }
-
-std::vector<std::string> AllCampaigns(const StatusFlags& flags) {
-  std::vector<std::string> ids;
-  std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(CampaignsIn(flags), ec)) {
-    std::string id = entry.path().filename().string();
-    if (fs::exists(entry.path() / "ledger.bin", ec) && pipeline::CampaignId(id) == id) {
-      ids.push_back(std::move(id));
-    }
-  }
-  std::sort(ids.begin(), ids.end());
-  return ids;
-}
-
-absl::StatusOr<std::string> FolderOf(const StatusFlags& flags) {
-  const std::string id = pipeline::CampaignId(flags.campaign);
-  const std::string folder = fmt::format("{}/{}", CampaignsIn(flags), id);
-  std::error_code ec;
-  if (!id.empty() && fs::exists(folder + "/ledger.bin", ec)) return folder;
-  const std::vector<std::string> known = AllCampaigns(flags);
-  return absl::NotFoundError(fmt::format(
-      "no campaign \"{}\" in {}{}; volley status lists them, --state names another folder",
-      flags.campaign, CampaignsIn(flags), engine::DidYouMean(id, known)));
-}
 
 // Whoever sends it is asked; when nobody does, the ledger.
 absl::StatusOr<CampaignStatus> Ask(const std::string& folder, std::string_view request) {
@@ -99,11 +73,10 @@ void Show(const CampaignStatus& status, bool json) {
 int ShowStatus(const StatusFlags& flags) {
   std::vector<std::string> folders;
   if (flags.campaign.empty()) {
-    for (const std::string& id : AllCampaigns(flags))
-      folders.push_back(CampaignsIn(flags) + "/" + id);
-    if (folders.empty() && !flags.json) fmt::print("no campaigns in {}\n", CampaignsIn(flags));
+    folders = CampaignFolders(flags.state_dir);
+    if (folders.empty() && !flags.json) fmt::print("no campaigns in {}\n", flags.state_dir);
   } else {
-    auto folder = FolderOf(flags);
+    auto folder = CampaignFolder(flags.state_dir, flags.campaign);
     if (!folder.ok()) return ReportError(folder.status());
     folders.push_back(*std::move(folder));
   }
@@ -120,7 +93,7 @@ int ShowStatus(const StatusFlags& flags) {
 }
 
 int Command(const StatusFlags& flags, std::string_view request) {
-  const auto folder = FolderOf(flags);
+  const auto folder = CampaignFolder(flags.state_dir, flags.campaign);
   if (!folder.ok()) return ReportError(folder.status());
   const auto status = Ask(*folder, request);
   if (absl::IsNotFound(status.status())) {
@@ -134,7 +107,7 @@ int Command(const StatusFlags& flags, std::string_view request) {
 
 // Also of a campaign that nobody sends: the ledger's lock keeps others out meanwhile.
 int Cancel(const StatusFlags& flags) {
-  const auto folder = FolderOf(flags);
+  const auto folder = CampaignFolder(flags.state_dir, flags.campaign);
   if (!folder.ok()) return ReportError(folder.status());
   const auto asked = Ask(*folder, pipeline::kAskCancel);
   if (asked.ok()) {

@@ -1,0 +1,1 @@
+volley_fuzzer(event_reader event_reader_fuzz.cc DEPS volley_pipeline_report)
