@@ -8,7 +8,7 @@ import re
 import time
 
 import e2e
-from dns_server import REFUSED, SERVFAIL, SILENT, DnsServer
+from dns_server import REFUSED, SERVFAIL, SILENT, DnsServer, reverse_name
 from e2e import expect, expect_equal
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "preflight.md"
@@ -161,6 +161,20 @@ def test_a_campaign_that_is_in_order_passes_and_says_so(t):
                          rf"{len(found['skipped'])} not made \(--verbose says why\)")
         for path in t.dir.glob("*.pem"):
             path.unlink()
+
+
+def test_addresses_to_send_from_without_a_relay(t):
+    good = Good(t)
+    good.via = "mx"
+    good.zone[reverse_name("198.18.0.1")] = {"PTR": [f"mx.{DOMAIN}"]}
+    found, _ = good.preflight("--source", f"198.18.0.1=mx.{DOMAIN}", code=0)
+    e2e.expect({"ptr-missing", "ptr-not-forward-confirmed", "helo-not-matching"} <= set(found["passed"]),
+               f"passed: {found['passed']}")
+    found, _ = good.preflight("--source", f"198.18.0.1=other.{DOMAIN}", code=0)
+    e2e.expect("helo-not-matching" in severities(found), f"found {severities(found)}")
+    del good.zone[reverse_name("198.18.0.1")]
+    found, _ = good.preflight("--source", f"198.18.0.1=mx.{DOMAIN}", code=1)
+    e2e.expect_equal(severities(found).get("ptr-missing"), "error", "PTR record that is missing")
 
 
 def test_every_check_has_a_chapter_and_every_chapter_a_check(t):

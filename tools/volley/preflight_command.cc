@@ -10,6 +10,7 @@
 #include "engine/base/nearest_name.h"
 #include "engine/message/utf8.h"
 #include "pipeline/preflight/campaign_facts.h"
+#include "pipeline/route/direct.h"
 #include "tools/volley/campaign_flags.h"
 #include "tools/volley/preflight.h"
 #include "tools/volley/progress.h"
@@ -42,11 +43,26 @@ bool AllOnLoopback(std::span<const pipeline::Relay> relays) {
   });
 }
 
+// What mail without a relay comes from; malformed ones are refused where they are used.
+void AddSources(const Campaign& campaign, const PreflightFlags& flags,
+                pipeline::PreflightInput* input) {
+  const auto& relays = campaign.definition().relays;
+  std::vector<std::string> names;
+  for (const std::string& text : flags.sources) {
+    const auto source = pipeline::ParseSource(text);
+    if (!source.ok()) continue;
+    input->own_ips.push_back(source->name());
+    names.push_back(source->helo.empty() && !relays.empty() ? relays[0].helo : source->helo);
+  }
+  if (names.size() == 1) input->helo = names[0];
+}
+
 PreflightResult Look(const Campaign& campaign, std::span<const pipeline::Relay> relays,
                      const PreflightFlags& flags, bool ask_dns, io::Resolver* resolver) {
   pipeline::PreflightInput input = pipeline::FactsOf(campaign, relays);
   input.ask_dns = ask_dns;
   input.without_unsubscribe = flags.without_unsubscribe;
+  AddSources(campaign, flags, &input);
   PreflightResult result = RunPreflight(input, resolver);
   // What the user knows about is no news.
   for (auto& finding : result.findings) {
@@ -90,7 +106,9 @@ int Preflight(const CLI::App& command, const CommandFlags& flags) {
   auto campaign = Campaign::Prepare(*definition, prepare);
   if (!campaign.ok()) return ReportError(campaign.status());
   std::vector<pipeline::Relay> relays;
-  if (!definition->relays.empty()) {
+  const auto direct = pipeline::IsDirect(definition->relays);
+  if (!direct.ok()) return ReportError(direct.status());
+  if (!definition->relays.empty() && !*direct) {
     auto found = FindRelays(definition->relays, resolver->get());
     if (!found.ok()) return ReportError(found.status());
     relays = *std::move(found);
@@ -127,6 +145,12 @@ void AddPreflightFlags(CLI::App* command, PreflightFlags* flags) {
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->group(group);
   command
+      ->add_option("--source", flags->sources,
+                   "With --via mx: an address of this host to send from, also with the name to "
+                   "greet with: 192.0.2.1=mail1.example.org; several share the recipients")
+      ->allow_extra_args(false)
+      ->group(group);
+  command
       ->add_option("--dns-server", flags->dns_server,
                    "Name server instead of the system's: 127.0.0.1@5353")
       ->group(group);
@@ -146,7 +170,8 @@ absl::StatusOr<PreflightResult> PreflightBeforeSend(const Campaign& campaign,
                                                     std::span<const pipeline::Relay> relays,
                                                     const PreflightFlags& flags,
                                                     io::Resolver* resolver) {
-  const bool ask = flags.dns == "on" || (flags.dns == "auto" && (relays.empty() || !AllOnLoopback(relays)));
+  const bool ask =
+      flags.dns == "on" || (flags.dns == "auto" && (relays.empty() || !AllOnLoopback(relays)));
   PreflightResult result = Look(campaign, relays, flags, ask, resolver);
   const bool stop = StandsAgainst(result, flags.strict);
   if (stop) {

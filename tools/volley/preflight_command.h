@@ -21,7 +21,8 @@ struct PreflightFlags {
   bool without_unsubscribe = false;
   std::vector<std::string> ignored;  // ids of checks
   std::string dns = "auto";
-  std::string dns_server;  // "address@port", instead of the system's
+  std::string dns_server;            // "address@port", instead of the system's
+  std::vector<std::string> sources;  // of mail without a relay: "192.0.2.1=mail1.example.org"
 };
 
 void AddPreflightFlags(CLI::App* command, PreflightFlags* flags);

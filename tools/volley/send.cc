@@ -54,7 +54,7 @@ struct SendFlags {
   bool json = false, no_progress = false, dry_run = false, restart = false, resume = false;
   bool now = false;  // in spite of a start in the schedule
   bool keep_bounced = false;
-  std::vector<std::string> mx_overrides, sources;
+  std::vector<std::string> mx_overrides;
   uint16_t mx_port = 25;
   bool mx_loopback = false;
   std::string retry_for, retry_first, uncertain;
@@ -237,7 +237,7 @@ absl::StatusOr<pipeline::DirectOptions> ReadDirect(const pipeline::RelayDefiniti
     if (!over.ok()) return over.status();
     direct.mx.overrides.push_back(*std::move(over));
   }
-  for (const std::string& text : flags.sources) {
+  for (const std::string& text : flags.preflight.sources) {
     auto source = pipeline::ParseSource(text);
     if (!source.ok()) return source.status();
     direct.sources.push_back(*std::move(source));
@@ -364,12 +364,6 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   command
       ->add_flag("--mx-loopback", flags->mx_loopback,
                  "With --via mx: servers may be on loopback addresses, for tests")
-      ->group(how);
-  command
-      ->add_option("--source", flags->sources,
-                   "With --via mx: an address of this host to send from, also with the name to "
-                   "greet with: 192.0.2.1=mail1.example.org; several share the recipients")
-      ->allow_extra_args(false)
       ->group(how);
   command->add_option("--connections", flags->campaign.connections, "Connections at one time (10)")
       ->check(CLI::Range(1u, pipeline::kMaxConnections))
