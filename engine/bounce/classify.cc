@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <set>
+#include <map>
 #include <vector>
 
 #include "engine/base/nearest_name.h"
@@ -128,16 +128,19 @@ absl::StatusOr<Classifier> Classifier::Parse(std::span<const RuleFile> files) {
         fmt::format("{} rules are more than {}", all->rules.size(), kRulesMax));
   }
   all->texts = std::make_unique<RE2::Set>(TextOptions(), RE2::UNANCHORED);
-  std::set<std::string_view> ids;
+  std::map<std::string_view, std::string_view> ids;  // and where each is
   for (const Rule& rule : all->rules) {
     std::string error;
     if (all->texts->Add(rule.text, &error) < 0) {
       return absl::InvalidArgumentError(
           fmt::format("{}: rule \"{}\": text does not compile: {}", rule.place, rule.id, error));
     }
-    if (!ids.insert(rule.id).second) {
+    const auto [first, is_new] = ids.try_emplace(rule.id, rule.place);
+    if (!is_new) {
       return absl::InvalidArgumentError(
-          fmt::format("{}: there are two rules \"{}\"", rule.place, rule.id));
+          fmt::format("{}: there are two rules \"{}\", the other is {}; "
+                      "take another id",
+                      first->second, rule.id, rule.place));
     }
   }
   if (!all->texts->Compile()) {
@@ -148,14 +151,14 @@ absl::StatusOr<Classifier> Classifier::Parse(std::span<const RuleFile> files) {
 
 const Classifier& Classifier::BuiltIn() {
   static const Classifier* const kBuiltIn = [] {
-    const RuleFile file{"built-in rules", kRulesToml};
+    const RuleFile file{std::string(kBuiltInName), kRulesToml};
     return new Classifier(*Parse({&file, 1}));  // a test parses them
   }();
   return *kBuiltIn;
 }
 
 absl::StatusOr<Classifier> Classifier::WithOwnRules(const RuleFile& own) {
-  const RuleFile files[] = {own, {"built-in rules", kRulesToml}};
+  const RuleFile files[] = {own, {std::string(kBuiltInName), kRulesToml}};
   return Parse(files);
 }
 
@@ -197,7 +200,7 @@ std::vector<Classifier::Example> Classifier::Examples() const {
   for (const Rule& rule : rules_->rules) {
     for (const std::string& example : rule.examples) {
       out.push_back({rule.id, example, rule.providers.empty() ? "" : rule.providers.front(),
-                     rule.stages.empty() ? Stage::kUnknown : rule.stages.front()});
+                     rule.stages.empty() ? Stage::kUnknown : rule.stages.front(), rule.place});
     }
   }
   return out;

@@ -63,6 +63,7 @@ class Classifier {
  public:
   static constexpr size_t kTextBytesMax = 2048;
   static constexpr size_t kRulesMax = 2000;
+  static constexpr std::string_view kBuiltInName = "built-in rules";  // in errors and places
 
   // The rules of the first file go before those of the second, and so on.
   static absl::StatusOr<Classifier> Parse(std::span<const RuleFile> files);
@@ -79,10 +80,11 @@ class Classifier {
   int64_t version() const;  // of the last file
   size_t rules() const;
 
-  // For tests of rules: a rule's examples ("550 5.1.1 no such user") by its id.
+  // For checks of rules: a rule's examples ("550 5.1.1 no such user") by its id, in order.
   struct Example {
     std::string rule, reply, provider;
     Stage stage = Stage::kUnknown;
+    std::string place;  // of the rule: "ours.toml:17"
   };
   std::vector<Example> Examples() const;
 

@@ -1,6 +1,7 @@
 #include "engine/bounce/rules.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -56,8 +57,9 @@ class Reader {
     std::vector<std::string> names(known.begin(), known.end());
     for (const auto& [key, value] : table) {
       if (std::find(names.begin(), names.end(), key.str()) != names.end()) continue;
-      return At(value, fmt::format("unknown key \"{}\" in {}{}", key.str(), where,
-                                   DidYouMean(std::string(key.str()), names)));
+      return At(value,
+                fmt::format("unknown key \"{}\" in {}{}; known keys: {}", key.str(), where,
+                            DidYouMean(std::string(key.str()), names), fmt::join(names, ", ")));
     }
     return absl::OkStatus();
   }

@@ -148,13 +148,14 @@ void Client::Impl::OnUnsolicited(const ReplyView& reply) {
 }
 
 void Client::Impl::OnServiceClosing(const ReplyView& reply) {
-  const DueReply due = due_.Take();
+  // It stays: what the reply answered, for the verdicts on what is abandoned.
+  const DueReply due = due_.front();
   if (auth_cancelled_) return EndSession(quit_reason_, 0, reply);
   close_code_ = reply.code;
   error_ = ForPeople(due.kind, reply);
   if (due.kind == CommandKind::kAuth) auth_failure_ = Classify(reply);
   // 421 to the final dot is an answer: not delivered. For all else the session's end is the reason.
-  if (due.kind == CommandKind::kContent) JudgeContent(&slots_[due.slot], reply);
+  if (due.kind == CommandKind::kContent) JudgeContent(&slots_[due_.Take().slot], reply);
   EndSession(CloseReason::kServiceClosing, 0, reply);
 }
 

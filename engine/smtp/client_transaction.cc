@@ -278,7 +278,8 @@ void Client::Impl::OnRcptRefused(OpenTransaction* open, uint32_t recipient,
                   .command = CommandKind::kRcpt,
                   .reply = reply};
   if (MeansTooManyRecipients(reply)) {
-    verdict.kind = VerdictKind::kRetry;
+    // RFC 5321 4.5.3.1.10: an old server's 552. One alone is not too many.
+    if (open->rcpts_sent > 1) verdict.kind = VerdictKind::kRetry;
     // One alone is not too many: uncounted it would come back at once, for ever.
     const bool first = open->rcpts_due == open->rcpts_sent;
     verdict.counts_as_attempt = first || IsAboutTheMailbox(reply.enhanced);
@@ -371,7 +372,7 @@ void Client::Impl::JudgeContent(OpenTransaction* open, const ReplyView& reply) {
       .tag = open->tag,
       .recipient = 0,
       .kind = reply.code.positive() ? VerdictKind::kDelivered : KindOf(reply.code),
-      .counts_as_attempt = true,
+      .counts_as_attempt = reply.code.value() != 421 || open->first_in_session,
       .command = CommandKind::kContent,
       .reply = reply};
   if (!lmtp()) return JudgeAll(open, verdict);

@@ -281,6 +281,7 @@ absl::Status Campaign::KeepCopies() {
   absolute(&kept.recipients_path);
   absolute(&kept.unsubscribe.key_path);
   absolute(&kept.attachments.folder);
+  kept.policy = {};  // who sends keeps copies of these, which may be given anew
   for (DkimDefinition& d : kept.dkim) absolute(&d.key_path);
   if (absl::Status s = material_.KeepIn(dir_, &kept); !s.ok()) return s;
   facts_.rejected = import_.rejected;

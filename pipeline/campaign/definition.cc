@@ -113,6 +113,8 @@ std::vector<TextKey> TextKeys(CampaignDefinition* d) {
           {"unsubscribe", "list_id", &d->unsubscribe.list_id, false, CheckListId},
           {"attachments", "column", &d->attachments.column},
           {"attachments", "folder", &d->attachments.folder, true},
+          {"policy", "providers", &d->policy.providers_path, true},
+          {"policy", "rules", &d->policy.rules_path, true},
           {"schedule", "start", &d->schedule.start},
           {"schedule", "not_after", &d->schedule.not_after},
           {"schedule", "window", &d->schedule.window},
@@ -150,7 +152,8 @@ std::vector<KeySpec> OtherKeys(const Place& place, std::string_view table, Campa
 
 std::vector<TableSpec> Tables(const Place& place, CampaignDefinition* d) {
   std::vector<TableSpec> tables;
-  for (const char* title : {"campaign", "unsubscribe", "attachments", "limits", "schedule"}) {
+  for (const char* title :
+       {"campaign", "unsubscribe", "attachments", "limits", "policy", "schedule"}) {
     TableSpec table{title, {}};
     for (const TextKey& key : TextKeys(d)) {
       if (key.table != title) continue;

@@ -40,6 +40,12 @@ struct UnsubscribeDefinition {
   std::string list_id;
 };
 
+// [policy]: the user's own files about receivers of mail.
+struct PolicyDefinition {
+  std::string providers_path;  // laid over the built-in provider pack
+  std::string rules_path;      // what refusals mean; before the built-in rules
+};
+
 // [attachments]
 struct AttachmentsDefinition {
   std::vector<std::string> files;         // attached to every message
@@ -75,6 +81,7 @@ struct CampaignDefinition {
   UnsubscribeDefinition unsubscribe;
   AttachmentsDefinition attachments;
   ScheduleDefinition schedule;
+  PolicyDefinition policy;
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below

@@ -114,7 +114,13 @@ void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
     return Settle(job, Outcome::kDeferred, command, reply);
   }
   settler_->TakeBack(job);
+  if (reply.code.value() >= 400) TellRefusal(command, reply);
   source_->GiveBack(again);
+}
+
+void Lane::TellRefusal(engine::smtp::CommandKind command, const engine::smtp::ReplyView& reply) {
+  settler_->TellRefusal(
+      {.lane = options_.id, .command = command, .reply = reply, .provider = options_.provider});
 }
 
 void Lane::Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
@@ -262,6 +268,9 @@ void Lane::OnSessionEnded(Session* session, const SessionEnd& end) {
 }
 
 void Lane::OnNeverReady(const SessionEnd& end) {
+  if (end.code.value() >= 400) {
+    TellRefusal(engine::smtp::CommandKind::kGreeting, {end.code, {}, end.why});
+  }
   connecting_now_ = std::max(connecting_now_ / 2, 1u);
   if (end.tls_failed && client_options_.tls == TlsPolicy::kOpportunistic &&
       stats_.handshakes == 0) {

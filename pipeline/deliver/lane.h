@@ -140,6 +140,8 @@ class Lane : private io::Timer {
   // A try that says nothing about the recipient. Deferred when it happens too often.
   void GiveBack(const Job& job, engine::smtp::CommandKind command,
                 const engine::smtp::ReplyView& reply);
+  // To who adapts the limits; it is nobody's outcome.
+  void TellRefusal(engine::smtp::CommandKind command, const engine::smtp::ReplyView& reply);
   // `took`: from composing to the reply.
   void Settle(const Job& job, Outcome outcome, engine::smtp::CommandKind command,
               const engine::smtp::ReplyView& reply, absl::Duration took = absl::ZeroDuration());

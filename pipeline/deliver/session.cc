@@ -15,7 +15,6 @@ using engine::smtp::CommandKind;
 using engine::smtp::Verdict;
 using engine::smtp::VerdictKind;
 constexpr uint16_t kAuthRequiredCode = 530;
-constexpr uint16_t kServiceClosingCode = 421;
 constexpr std::string_view kNoTlsContext = "TLS cannot be set up on this host";
 
 namespace {
@@ -257,8 +256,8 @@ void Session::OnClosed(const io::CloseInfo& info) {
   SessionEnd end;
   end.was_ready = was_ready_;
   if (handshaking_) NoteTlsFailure(&end);
-  end.why = WhyEnded(info);
-  client_.OnConnectionClosed(info.unsent_bytes, end.why);
+  client_.OnConnectionClosed(info.unsent_bytes, WhyEnded(info));
+  end.why = WhyEnded(info);  // that a refused client's QUIT was not answered is not why
   end.code = client_.close_code();
   end.place_was_wanted = place_.wanted();
   place_.Release();
@@ -285,9 +284,7 @@ void Session::OnVerdict(const Verdict& verdict) {
     GiveBack(slot, verdict);
     return lane_->OnSessionRefused(verdict.reply.text, client_.auth_required());
   }
-  // 421, also to the content: the server goes away and has not taken the message.
-  const bool going_away = verdict.reply.code.value() == kServiceClosingCode;
-  if (verdict.kind == VerdictKind::kRetry && (!verdict.counts_as_attempt || going_away)) {
+  if (verdict.kind == VerdictKind::kRetry && !verdict.counts_as_attempt) {
     return GiveBack(slot, verdict);
   }
   lane_->Settle(slot.job, OutcomeOf(verdict.kind), verdict.command, verdict.reply,

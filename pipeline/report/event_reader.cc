@@ -54,6 +54,11 @@ class LineParser {
     if (key == "enhanced") return text(&event->enhanced);
     if (key == "category") return text(&event->category);
     if (key == "reply") return text(&event->reply);
+    if (key == "lane") return text(&event->lane);
+    if (key == "what") return text(&event->what);
+    if (key == "from") return text(&event->from);
+    if (key == "to") return text(&event->to);
+    if (key == "cause") return text(&event->cause);
     if (key != "ms" && key != "code") return true;  // newer volleys may say more
     if (value.get_uint64().get(number)) return false;
     if (key == "ms") event->millis = static_cast<uint32_t>(std::min<uint64_t>(number, UINT32_MAX));

@@ -22,6 +22,7 @@ struct Event {
   absl::Time time;
   std::string_view name;  // "delivered"
   std::string_view recipient, relay, stage, enhanced, category, reply;
+  std::string_view lane, what, from, to, cause;  // of "throttled"
   uint32_t millis = 0;
   uint16_t code = 0;
 };

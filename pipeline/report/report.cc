@@ -65,6 +65,7 @@ class Maker {
   explicit Maker(Report* report) : report_(report) {}
 
   void Add(const Event& event) {
+    if (event.name == "throttled") return AddChange(event);
     const auto kind = KindOf(event.name);
     if (!kind) return;  // of a newer volley
     report_->first = std::min(report_->first, event.time);
@@ -96,6 +97,13 @@ class Maker {
   }
 
  private:
+  void AddChange(const Event& event) {
+    ++report_->changes_count;
+    report_->changes.push_back({event.time, std::string(event.lane), std::string(event.what),
+                                std::string(event.from), std::string(event.to),
+                                std::string(event.cause)});
+    if (report_->changes.size() > Report::kChangesMax) report_->changes.pop_front();
+  }
   static void Count(ReportGroup* group, EventKind kind, bool answered, uint32_t millis) {
     ++group->events[static_cast<size_t>(kind)];
     if (answered) group->millis.Add(millis);

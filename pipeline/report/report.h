@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,14 @@ struct ReportCategory {
   std::vector<ReportReply> replies;  // commonest first
 };
 
+// A limit that was changed because of what a server said.
+struct ReportChange {
+  absl::Time time;
+  std::string lane, what, from, to, cause;  // `cause`: foreign text
+};
+
 struct Report {
+  static constexpr size_t kChangesMax = 100;
   static constexpr size_t kDomainsMax = 20'000, kRepliesMax = 200, kCategoriesMax = 100;
   static constexpr std::string_view kOthers = "(others)";
 
@@ -65,6 +73,8 @@ struct Report {
   std::vector<ReportGroup> ways;           // relays or routes, most events first
   std::vector<ReportGroup> domains;        // of recipients, most events first
   std::vector<ReportCategory> categories;  // most events first
+  uint64_t changes_count = 0;
+  std::deque<ReportChange> changes;  // the last ones, oldest first
   Timeline timeline;                       // delivered; deferred; all other ends
   Histogram millis;
 

@@ -164,6 +164,19 @@ void EventLog::Add(const OutcomeNote& note, std::string_view recipient, std::str
   if (buffer_.size() >= kBufferBytes) WriteOut();
 }
 
+void EventLog::AddOther(int64_t unix_millis, std::string_view event,
+                        std::span<const std::pair<std::string_view, std::string_view>> fields) {
+  fmt::format_to(std::back_inserter(buffer_),
+                 FMT_COMPILE(R"({{"time":"{}.{:03}Z","event":"{}","campaign":{})"),
+                 SecondText(unix_millis / 1000), unix_millis % 1000, event, campaign_);
+  for (const auto& [key, text] : fields) {
+    fmt::format_to(std::back_inserter(buffer_), FMT_COMPILE(",\"{}\":"), key);
+    AppendJsonString(text, &buffer_);
+  }
+  buffer_.append("}\n");
+  if (buffer_.size() >= kBufferBytes) WriteOut();
+}
+
 // After an error the file ends with its last whole line: what is in memory is kept back, so that a
 // later line does not follow a hole.
 void EventLog::WriteOut() {

@@ -8,6 +8,7 @@
 //   expired     deferred for longer than we try
 //   uncertain   all of it was sent, the answer was not read
 //   dropped     not sent at all: suppressed, or its copy could not be made
+//   throttled   no try: a limit was changed because of what a server said
 //
 // A file that has grown over `bytes_max` is moved to events.1.jsonl (and that one to .2, ...) and
 // a new one begun: nothing is deleted. What is in memory is written before Flush() returns; a line
@@ -19,8 +20,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -46,6 +49,9 @@ class EventLog {
   // empty.
   void Add(const OutcomeNote& note, std::string_view recipient, std::string_view relay,
            std::string_view category);
+  // Something else that happened: `fields` are its keys and texts, in order.
+  void AddOther(int64_t unix_millis, std::string_view event,
+                std::span<const std::pair<std::string_view, std::string_view>> fields);
   // What Add and Flush met until now.
   const absl::Status& status() const { return status_; }
   absl::Status Flush();

@@ -65,6 +65,7 @@ static_assert(sizeof(Job) == 16);
 // What the coordinator is told of each try that ended.
 struct OutcomeNote {
   static constexpr size_t kMaxText = 220, kMaxRule = 40;
+  static constexpr uint32_t kNobody = UINT32_MAX;  // as `index`: Settler::TellRefusal
   uint64_t offset = 0;
   int64_t unix_millis = 0;
   uint32_t index = 0;

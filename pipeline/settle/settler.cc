@@ -14,6 +14,28 @@ using engine::bounce::Category;
 using engine::bounce::Stage;
 using engine::smtp::CommandKind;
 
+Action ActionOf(const OutcomeNote& note) {
+  return engine::bounce::InfoOf(static_cast<Category>(note.category)).action;
+}
+
+void PutText(std::string_view text, OutcomeNote* note) {
+  note->text_bytes = static_cast<uint8_t>(std::min(text.size(), OutcomeNote::kMaxText));
+  std::copy_n(text.data(), note->text_bytes, note->text.data());
+}
+
+void PutReply(const TryEnd& end, absl::Time now, OutcomeNote* note) {
+  note->unix_millis = absl::ToUnixMillis(now);
+  note->lane = end.lane;
+  note->command = end.command;
+  note->code = end.reply.code;
+  note->enhanced = end.reply.enhanced;
+  note->millis = static_cast<uint32_t>(
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(end.took), 0, UINT32_MAX));
+  PutText(end.reply.text, note);
+}
+
+}  // namespace
+
 Stage StageOf(CommandKind command) {
   switch (command) {
     case CommandKind::kGreeting:
@@ -39,17 +61,6 @@ Stage StageOf(CommandKind command) {
   }
 }
 
-Action ActionOf(const OutcomeNote& note) {
-  return engine::bounce::InfoOf(static_cast<Category>(note.category)).action;
-}
-
-void PutText(std::string_view text, OutcomeNote* note) {
-  note->text_bytes = static_cast<uint8_t>(std::min(text.size(), OutcomeNote::kMaxText));
-  std::copy_n(text.data(), note->text_bytes, note->text.data());
-}
-
-}  // namespace
-
 Outcome Settler::Settle(const Job& job, const TryEnd& end) {
   const absl::Time now = rules_->wall_clock();
   LedgerSlot slot = rules_->ledger->Get(job.index);
@@ -64,15 +75,7 @@ Outcome Settler::Settle(const Job& job, const TryEnd& end) {
   slot.stage = end.command;
   slot.due = 0;
 
-  note.unix_millis = absl::ToUnixMillis(now);
-  note.lane = end.lane;
-  note.command = end.command;
-  note.code = end.reply.code;
-  note.enhanced = end.reply.enhanced;
-  note.millis = static_cast<uint32_t>(
-      std::clamp<int64_t>(absl::ToInt64Milliseconds(end.took), 0, UINT32_MAX));
-  PutText(end.reply.text, &note);
-
+  PutReply(end, now, &note);
   if (end.outcome == Outcome::kUncertain) slot.was_uncertain = true;
   if (note.outcome == Outcome::kDeferred || note.outcome == Outcome::kUncertain) {
     const RetrySchedule& retry = end.retry != nullptr ? *end.retry : rules_->retry;
@@ -139,6 +142,15 @@ void Settler::PutOff(const Job& job, uint32_t lane, std::string_view why) {
   Write(job, slot, &note);
 }
 
+void Settler::TellRefusal(const TryEnd& end) {
+  OutcomeNote note;
+  note.index = OutcomeNote::kNobody;
+  note.outcome = Outcome::kDeferred;
+  Classify(end, &note);
+  PutReply(end, rules_->wall_clock(), &note);
+  if (notes_.Push(note)) TellNotes();
+}
+
 void Settler::Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note) {
   LedgerSlot settled = slot;
   settled.state = StateOf(note->outcome);
@@ -154,6 +166,10 @@ void Settler::Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note) {
     on_notes_();
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
+  TellNotes();
+}
+
+void Settler::TellNotes() {
   const size_t enough = eager_.load(std::memory_order_relaxed) ? 1 : kNotes / 4;
   // Both sides use read-modify-write on it: either the coordinator sees the note when it looks once
   // more, or we see that it has gone.

@@ -38,6 +38,9 @@ struct SettleRules {
   std::function<absl::Time()> wall_clock = [] { return absl::Now(); };
 };
 
+// What a reply to this command is about, in the words of the rules.
+engine::bounce::Stage StageOf(engine::smtp::CommandKind command);
+
 // How a try ended.
 struct TryEnd {
   Outcome outcome = Outcome::kDeferred;
@@ -70,6 +73,9 @@ class Settler {
   Outcome Settle(const Job& job, const TryEnd& end);
   // Not tried at all: deferred, and due at once.
   void PutOff(const Job& job, uint32_t lane, std::string_view why);
+  // Nobody's try ended, but a server refused something: a connection, or to go on with a session.
+  // The coordinator gets a note with index kNobody; it is left out while its ring is full.
+  void TellRefusal(const TryEnd& end);
 
   // --- coordinator ---
   bool TakeNote(OutcomeNote* note);
@@ -87,6 +93,7 @@ class Settler {
   void Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds now,
                 std::optional<absl::Duration> hint, LedgerSlot* slot, OutcomeNote* note) const;
   void Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note);
+  void TellNotes();
   void Count(Outcome outcome, int64_t by) {
     auto& c = counts_[static_cast<size_t>(outcome)];
     // Only this shard writes: a plain add, published without a locked instruction.

@@ -88,6 +88,15 @@ void Recorder::Record(const OutcomeNote& note, std::string_view way) {
   }
 }
 
+void Recorder::RecordChange(const LimitChange& change, absl::Time now) {
+  if (events_ == nullptr) return;
+  const std::pair<std::string_view, std::string_view> fields[] = {
+      {"lane", change.lane}, {"what", change.what},   {"from", change.from},
+      {"to", change.to},     {"cause", change.cause}, {"rule", change.rule}};
+  events_->AddOther(absl::ToUnixMillis(now), "throttled",
+                    {fields, change.rule.empty() ? std::size(fields) - 1 : std::size(fields)});
+}
+
 void Recorder::CountBounce(const OutcomeNote& note, std::string_view address,
                            std::string_view category) {
   const bool delivered = note.outcome == Outcome::kDelivered;

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "pipeline/adapt/adapter.h"
 #include "pipeline/campaign/campaign.h"
 #include "pipeline/settle/event_log.h"
 #include "pipeline/settle/ledger.h"
@@ -48,6 +49,8 @@ class Recorder {
 
   // `way`: the name of the relay or route of the note's lane.
   void Record(const OutcomeNote& note, std::string_view way);
+  // A limit that was changed because of what a server said.
+  void RecordChange(const LimitChange& change, absl::Time now);
   // Those that would be tried again but for the end of the run, with the last reply.
   absl::Status ListUnsettled();
 

@@ -1,5 +1,7 @@
 #include "pipeline/shard/route_feeder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -30,6 +32,7 @@ RouteRules WithSource(RouteRules rules) {
 struct RouteFeeder::RouteLane {
   std::shared_ptr<const Route> route;
   const Source* source = nullptr;
+  uint32_t adapted = 0;  // its number there
   Queue queue;
   std::vector<uint32_t> with_shard;  // jobs that no session has taken yet
   size_t turn = 0;                   // the shard that is next
@@ -148,10 +151,12 @@ absl::StatusOr<uint32_t> RouteFeeder::LaneOf(const std::shared_ptr<const Route>&
     return absl::ResourceExhaustedError("more than 16 million routes in one campaign");
   }
   const Source& from = rules_.sources[source];
-  if (absl::Status s = MakeLimits(*route, from); !s.ok()) return s;
+  const auto adapted = MakeLimits(*route, from);
+  if (!adapted.ok()) return adapted.status();
   auto lane = std::make_unique<RouteLane>();
   lane->route = route;
   lane->source = &from;
+  lane->adapted = *adapted;
   lane->with_shard.resize(shards_.size());
   lane->turn = lanes_.size();
   const std::lock_guard lock(lanes_mutex_);
@@ -164,13 +169,17 @@ std::string RouteFeeder::LimitName(const Route& route) const {
   return route.provider == rules_.fallback ? route.name : route.provider->name;
 }
 
-absl::Status RouteFeeder::MakeLimits(const Route& route, const Source& source) {
+absl::StatusOr<uint32_t> RouteFeeder::MakeLimits(const Route& route, const Source& source) {
   LimitSpec spec = LimitSpecOf(*route.provider);
   if (!spec.connections) spec.connections = rules_.connections;
-  return limits_
-      ->FindOrAdd({.source = source.name(), .provider = LimitName(route)}, spec,
-                  {rules_.clock(), absl::Now()})
-      .status();
+  if (rules_.adapter != nullptr && !spec.rate) spec.rate = kUnpaced;
+  const LimitKey key{.source = source.name(), .provider = LimitName(route)};
+  const auto limit = limits_->FindOrAdd(key, spec, {rules_.clock(), absl::Now()});
+  if (!limit.ok()) return limit.status();
+  if (rules_.adapter == nullptr) return 0;
+  return rules_.adapter->Add(
+      key.source.empty() ? key.provider : key.source + " -> " + key.provider, *limit,
+      route.provider);
 }
 
 LaneOptions RouteFeeder::PlanFor(uint32_t id) {
@@ -286,6 +295,8 @@ void RouteFeeder::TakeNews() {
 void RouteFeeder::Note(const OutcomeNote& note) {
   if (note.lane >= lanes_.size()) return;
   RouteLane& lane = *lanes_[note.lane];
+  if (rules_.adapter != nullptr) Adapt(lane, note);
+  if (note.index == OutcomeNote::kNobody) return;
   if (note.command == engine::smtp::CommandKind::kGreeting) {
     lane.why = note.text_view();
     lane.code = note.code;
@@ -293,6 +304,26 @@ void RouteFeeder::Note(const OutcomeNote& note) {
   } else if (lane.failures > 0 && lane.rests_until == io::MonoTime()) {
     lane.failures = 0;
   }
+}
+
+void RouteFeeder::Adapt(const RouteLane& lane, const OutcomeNote& note) {
+  if (note.outcome == Outcome::kDelivered) {
+    return rules_.adapter->OnDelivered(lane.adapted, rules_.clock());
+  }
+  if (note.outcome != Outcome::kBounced && note.outcome != Outcome::kDeferred) return;
+  const engine::smtp::EnhancedCode& e = note.enhanced;
+  const std::string enhanced =
+      e.present() ? fmt::format("{}.{}.{}", e.klass, e.subject, e.detail) : "";
+  rules_.adapter->OnRefused(lane.adapted,
+                            {.reply = {.provider = lane.route->provider->name,
+                                       .stage = StageOf(note.command),
+                                       .code = note.code.value(),
+                                       .enhanced = enhanced,
+                                       .text = note.text_view()},
+                             .category = static_cast<engine::bounce::Category>(note.category),
+                             .began = note.unix_millis - note.millis,
+                             .ended = note.unix_millis},
+                            rules_.clock());
 }
 
 // With what its servers said, or did not say, to those who were tried.

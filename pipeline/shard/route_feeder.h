@@ -33,6 +33,7 @@
 #include "absl/time/time.h"
 #include "engine/policy/provider_pack.h"
 #include "io/base/time.h"
+#include "pipeline/adapt/adapter.h"
 #include "pipeline/deliver/lane.h"
 #include "pipeline/route/direct.h"
 #include "pipeline/route/route.h"
@@ -58,6 +59,7 @@ struct RouteRules {
   absl::Duration rest_first = absl::Minutes(5), rest_longest = absl::Hours(1);
   bool own_retry = false;  // the run's retry schedule goes before the providers'
   const engine::policy::Provider* fallback = nullptr;  // "everybody else": each route for itself
+  Adapter* adapter = nullptr;  // null: limits stay as they are
   std::function<io::MonoTime()> clock = io::MonotonicNow;
 };
 
@@ -84,7 +86,8 @@ class RouteFeeder final : public RoutePlans {
   uint64_t handed_out() const { return handed_out_; }
   // The next time at which a route that rests is tried again; Infinite: none rests with work.
   io::MonoTime next_rest_over() const;
-  void Note(const OutcomeNote& note);  // of any shard
+  // Of any shard; not what was settled here.
+  void Note(const OutcomeNote& note);
   std::string_view NameOf(uint32_t lane) const;
   std::vector<RouteStatus> Status() const;
 
@@ -102,7 +105,8 @@ class RouteFeeder final : public RoutePlans {
   absl::Status Place(const Job& job);
   void ToRoute(const std::shared_ptr<const Route>& route, Queue* queue);
   absl::StatusOr<uint32_t> LaneOf(const std::shared_ptr<const Route>& route, uint32_t source);
-  absl::Status MakeLimits(const Route& route, const Source& source);
+  absl::StatusOr<uint32_t> MakeLimits(const Route& route, const Source& source);
+  void Adapt(const RouteLane& lane, const OutcomeNote& note);
   void TakeAnswers();
   void Apply(const RouteAnswer& answer, const Queue& queue);
   bool Push();

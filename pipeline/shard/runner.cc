@@ -66,6 +66,8 @@ class Runner final : private RoomListener {
   absl::Status FeedShards();
   absl::Status FeedRoutes();
   absl::Status MakeDirect();
+  void OnLimitChange(const LimitChange& change);
+  void FollowAdapter();
   void OnRoom() override;
   void OnWanted() override;
   bool direct() const { return options_.direct.has_value(); }
@@ -114,10 +116,13 @@ class Runner final : private RoomListener {
   bool more_to_feed_ = false;       // at once
   std::optional<Checkpoint> checkpoint_;
   std::optional<Recorder> recorder_;
+  std::optional<Adapter> adapter_;  // of mail that goes without relays
+  Breaker breaker_{options_.breaker_share};
   std::unique_ptr<ControlSocket> control_;
   uint64_t pushed_ = 0, notes_ = 0;  // the difference is with the shards
   uint64_t dropped_to_ = 0;
   size_t turn_ = 0;  // the shard that is fed next
+  bool limits_changed_ = false;  // shards that wait are to look again
   bool feeding_done_ = false, draining_ = false, abandoned_ = false;
   bool paused_ = false, cancelled_ = false, schedule_over_ = false;
   Schedule::Now schedule_now_;
@@ -184,6 +189,10 @@ absl::Status Runner::MakeDirect() {
   rules.rest_first = options_.retry.first;
   rules.rest_longest = options_.retry.longest;
   rules.fallback = &options_.providers->fallback();
+  if (options_.adapt) {
+    adapter_.emplace([this](const LimitChange& change) { OnLimitChange(change); });
+    rules.adapter = &*adapter_;
+  }
   routes_ = std::make_unique<RouteFeeder>(&campaign_->recipients(), ledger_.get(), &*feeder_,
                                           router_.get(), &*limits_, &*settler_, std::move(rules));
   // All routes together: a place that one gives up is another's.
@@ -194,6 +203,14 @@ absl::Status Runner::MakeDirect() {
                    .quota = options_.limits.quota},
                   {io::MonotonicNow(), absl::Now()})
       .status();
+}
+
+void Runner::OnLimitChange(const LimitChange& change) {
+  recorder_->RecordChange(change, rules_.wall_clock());
+  limits_changed_ = true;
+  if (!options_.on_notice) return;
+  const std::string step = change.from.empty() ? change.to : change.from + " to " + change.to;
+  options_.on_notice(fmt::format("{}: {} {} ({})", change.lane, change.what, step, change.cause));
 }
 
 // From any shard's thread.
@@ -470,7 +487,9 @@ absl::Status Runner::Feed() {
       abandoned_ = true;
       break;
     }
-    if (!draining_ && (Interrupted(1) || TooManyRenderFailures())) Drain();
+    if (!draining_ && (Interrupted(1) || TooManyRenderFailures() || breaker_.broken())) {
+      Drain();
+    }
     FollowSchedule();
     if (!feeding_done_ && status.ok()) {
       status.Update(FeedShards());
@@ -499,7 +518,14 @@ void Runner::Housekeeping() {
   recorder_->Flush().IgnoreError();  // DiskStatus() has what comes of it
   ReloadDkimKeys();
   PassNotices();
+  FollowAdapter();
   if (options_.on_progress) options_.on_progress(Progress());
+}
+
+void Runner::FollowAdapter() {
+  if (adapter_) adapter_->Tick(io::MonotonicNow());
+  if (!std::exchange(limits_changed_, false)) return;
+  for (const auto& worker : workers_) worker->shard->OnRoom(true);
 }
 
 // A key that is bad now is said once; the old ones go on signing.
@@ -525,7 +551,10 @@ void Runner::PassNotices() {
 void Runner::DrainNotes() {
   OutcomeNote note;
   for (const auto& worker : workers_) {
-    while (worker->shard->settler().TakeNote(&note)) WriteDown(note);
+    while (worker->shard->settler().TakeNote(&note)) {
+      if (direct()) routes_->Note(note);
+      if (note.index != OutcomeNote::kNobody) WriteDown(note);
+    }
   }
   while (settler_ && settler_->TakeNote(&note)) WriteDown(note);
 }
@@ -534,7 +563,11 @@ void Runner::WriteDown(const OutcomeNote& note) {
   ++notes_;
   if (note.due != 0) feeder_->OnDue(note.index, note.due);
   recorder_->Record(note, WayOf(note.lane));
-  if (direct()) routes_->Note(note);
+  if (note.outcome == Outcome::kDelivered) {
+    breaker_.OnDelivered();
+  } else if (note.outcome == Outcome::kBounced || note.outcome == Outcome::kDeferred) {
+    breaker_.OnRefused(static_cast<engine::bounce::Category>(note.category), note.text_view());
+  }
 }
 
 bool Runner::AllDone() const {
@@ -616,6 +649,7 @@ RunResult Runner::Result() {
   result.schedule_over = schedule_over_;
   result.interrupted = Interrupted(1);
   result.too_many_render_failures = TooManyRenderFailures();
+  result.breaker = breaker_.why();
   result.abandoned = abandoned_;
   result.nothing_to_do = workers_.empty();
   if (!workers_.empty()) result.backend = workers_[0]->backend;

@@ -98,7 +98,8 @@ std::string Limit::Text(LimitKind kind) const {
   switch (kind) {
     case LimitKind::kRate: {
       std::lock_guard lock(mutex_);
-      if (!rate_now_) break;
+      if (!rate_now_ || *rate_now_ == kUnpaced) break;
+      if (*spec_.rate == kUnpaced) return fmt::format("rate {}", FormatRate(*rate_now_));
       return WithConfigured("rate", FormatRate(*rate_now_), FormatRate(*spec_.rate));
     }
     case LimitKind::kQuota:

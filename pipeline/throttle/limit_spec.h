@@ -29,6 +29,8 @@ struct RateSpec {
 
 // A rate is paced (Gcra); 100 ns apart at the fastest. What is counted over days is a quota.
 inline constexpr uint64_t kRatePerSecondMax = 10'000'000;
+// As good as none, for who is paced only when a server asks for it.
+inline constexpr RateSpec kUnpaced{kRatePerSecondMax, absl::Seconds(1)};
 inline constexpr absl::Duration kRatePerMin = absl::Milliseconds(1);
 inline constexpr absl::Duration kRatePerMax = absl::Hours(24);
 // Half of the count: as a burst of B and the pace together must stay within the count, the pace is

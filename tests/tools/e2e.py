@@ -27,7 +27,7 @@ import mta
 
 SUMMARY_KEYS = {"campaign", "recipients", "delivered", "bounced", "deferred", "suppressed", "rejected",
                 "uncertain", "cancelled", "duplicates", "left", "resumed_after", "found_uncertain",
-                "sent_again", "suppressed_by_bounces", "elapsed_s", "messages_per_s",
+                "sent_again", "breaker", "suppressed_by_bounces", "elapsed_s", "messages_per_s",
                 "cpu_us_per_message", "relays", "preflight"}
 SINK_KEYS = {"messages", "recipients", "bytes", "connections", "peak_connections", "protocol_errors"}
 

@@ -37,7 +37,7 @@ class FaultServer:
     auth_without_tls = False
     implicit = False
 
-    def __init__(self, certificate=None):
+    def __init__(self, certificate=None, address="127.0.0.1", port=0):
         self.lock = threading.Lock()
         self.accepted = []      # recipients of every message that got its final 250
         self.attempts = []      # of logging in: (connection, mechanism, user, secret)
@@ -48,12 +48,13 @@ class FaultServer:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(certificate.pem, certificate.key)
         self.stopping = False
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.address = address
+        self.listener = socket.create_server((address, port), backlog=256)
         self.port = self.listener.getsockname()[1]
 
     @property
     def url(self):
-        return f"{'smtps' if self.implicit else 'smtp'}://127.0.0.1:{self.port}"
+        return f"{'smtps' if self.implicit else 'smtp'}://{self.address}:{self.port}"
 
     def __enter__(self):
         threading.Thread(target=self.accept_loop, daemon=True).start()
@@ -63,7 +64,7 @@ class FaultServer:
         self.stopping = True
         # Closing does not wake a thread in accept(); a connection does.
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            socket.create_connection((self.address, self.port), 1).close()
         self.listener.close()
 
     def accept_loop(self):

@@ -201,6 +201,7 @@ class Postfix(Server):
             biff = no
             {self.tls_settings()}
             {self.login_settings()}
+            {self.more_settings()}
             """
         (self.dir / "config/main.cf").write_text(
             "\n".join(line.strip() for line in main_cf.splitlines() if line.strip()) + "\n")
@@ -229,6 +230,10 @@ postlog   unix-dgram n - n - 1 postlogd
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": libraries,
                  "MAIL_CONFIG": str(self.dir / "config")},
             start_new_session=True)
+
+    def more_settings(self):
+        """For a subclass: lines of main.cf, the last of a name counts."""
+        return ""
 
     def tls_settings(self):
         if self.tls is None:

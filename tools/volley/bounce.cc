@@ -6,12 +6,12 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
 #include "engine/bounce/classify.h"
-#include "pipeline/campaign/definition.h"
 #include "tools/volley/campaign_flags.h"
+#include "tools/volley/own_policy.h"
+#include "tools/volley/providers_output.h"
 
 namespace volley::tools {
 namespace {
@@ -23,7 +23,6 @@ using engine::bounce::ReplyFacts;
 using engine::bounce::Stage;
 
 constexpr size_t kLineBytesMax = 1 << 20;
-constexpr uint64_t kRuleFileBytesMax = 4 << 20;
 
 constexpr const char* kFooter = R"(Examples:
   volley bounce reply '550 5.1.1 <ann@example.com>: Recipient address rejected: User unknown'
@@ -37,7 +36,7 @@ out or "-". The answer has id, category, severity, scope, action and rule.
 Exit code: 0, 1 when a line could not be read, 2 when the command or the rule file is wrong.)";
 
 struct BounceFlags {
-  std::string reply, provider, stage, rules;
+  std::string reply, provider, stage, rules, providers;
   bool json = false, jsonl = false;
 };
 
@@ -63,17 +62,13 @@ absl::StatusOr<Stage> ReadStage(const std::string& name) {
                   name));
 }
 
-// The user's rules are read once; null: the built-in ones.
-absl::Status ReadRules(const BounceFlags& flags, std::string* text,
-                       std::optional<Classifier>* own) {
-  if (flags.rules.empty()) return absl::OkStatus();
-  auto bytes = pipeline::ReadSmallFile(flags.rules, "rule file", kRuleFileBytesMax);
-  if (!bytes.ok()) return bytes.status();
-  *text = *std::move(bytes);
-  auto classifier = Classifier::WithOwnRules({flags.rules, *text});
-  if (!classifier.ok()) return classifier.status();
-  own->emplace(*std::move(classifier));
-  return absl::OkStatus();
+// A name that no provider has would quietly be nobody's: rules for it would not match.
+absl::Status CheckProvider(const BounceFlags& flags) {
+  if (flags.providers.empty()) return absl::OkStatus();
+  const auto pack = LoadProviders(flags.providers);
+  if (!pack.ok()) return pack.status();
+  if (flags.provider.empty() || (*pack)->ByName(flags.provider) != nullptr) return absl::OkStatus();
+  return NoProvider(**pack, flags.provider);
 }
 
 void Print(const Classification& c) {
@@ -200,10 +195,10 @@ int Run(const BounceFlags& flags) {
         "give one reply, as volley bounce reply '550 5.1.1 no such user', or --jsonl for many on "
         "standard input"));
   }
-  std::string text;
-  std::optional<Classifier> own;
-  if (absl::Status s = ReadRules(flags, &text, &own); !s.ok()) return ReportError(s);
-  const Classifier& classifier = own ? *own : Classifier::BuiltIn();
+  if (absl::Status s = CheckProvider(flags); !s.ok()) return ReportError(s);
+  const auto own = LoadRules(flags.rules);
+  if (!own.ok()) return ReportError(own.status());
+  const Classifier& classifier = *own != nullptr ? **own : Classifier::BuiltIn();
   return flags.jsonl ? AllLines(classifier) : OneReply(classifier, flags);
 }
 
@@ -226,6 +221,9 @@ void AddBounceCommand(CLI::App& app, int* exit_code) {
   reply->add_option("--stage", flags->stage,
                     "What it answers: connect, ehlo, starttls, auth, mail, rcpt, data, body");
   reply->add_option("--rules", flags->rules, "Rules of your own (TOML); they go first");
+  reply->add_option(
+      "--providers", flags->providers,
+      "Your provider file (TOML); --provider must then be one of its or the built-in");
   reply->add_flag("--json", flags->json, "One JSON object");
   reply->add_flag("--jsonl", flags->jsonl, "JSON lines on standard input, one answer each");
   reply->callback([flags, exit_code] { *exit_code = Run(*flags); });

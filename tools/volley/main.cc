@@ -15,8 +15,10 @@
 #include "tools/volley/bounce.h"
 #include "tools/volley/check.h"
 #include "tools/volley/keys.h"
+#include "tools/volley/plan.h"
 #include "tools/volley/preflight_command.h"
 #include "tools/volley/preview.h"
+#include "tools/volley/providers.h"
 #include "tools/volley/report.h"
 #include "tools/volley/send.h"
 #include "tools/volley/sink.h"
@@ -76,6 +78,7 @@ int main(int argc, char** argv) {
   app.footer("volley COMMAND --help shows each command's options, with examples.");
   int exit_code = 0;
   volley::tools::AddSendCommand(app, &exit_code);
+  volley::tools::AddPlanCommand(app, &exit_code);
   volley::tools::AddStatusCommands(app, &exit_code);
   volley::tools::AddReportCommand(app, &exit_code);
   volley::tools::AddPreviewCommand(app, &exit_code);
@@ -85,6 +88,7 @@ int main(int argc, char** argv) {
   volley::tools::AddSuppressCommand(app, &exit_code);
   volley::tools::AddUnsubscribeCommand(app, &exit_code);
   volley::tools::AddBounceCommand(app, &exit_code);
+  volley::tools::AddProvidersCommand(app, &exit_code);
   volley::tools::AddSinkCommand(app, &exit_code);
   try {
     app.parse(argc, argv);

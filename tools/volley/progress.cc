@@ -74,6 +74,10 @@ void Progress::Suppressing(uint64_t rows, uint64_t written, uint64_t bytes, uint
                    Grouped(written)));
 }
 
+void Progress::Step(std::string_view what, uint64_t done, uint64_t total) {
+  Show(fmt::format("{}: {}{}", what, Grouped(done), Share(done, total)));
+}
+
 void Progress::Sending(const pipeline::RunProgress& p) {
   using pipeline::Outcome;
   const io::MonoTime now = io::MonotonicNow();

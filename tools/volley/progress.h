@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "io/base/time.h"
@@ -24,6 +25,7 @@ class Progress {
   // An import into the suppression list.
   void Suppressing(uint64_t rows, uint64_t written, uint64_t bytes, uint64_t total_bytes);
   void Sending(const pipeline::RunProgress& progress);
+  void Step(std::string_view what, uint64_t done, uint64_t total);  // of anything else
   void Notice(const std::string& text);  // a line that stays, also when progress is off
   void Clear();                          // takes the rewriting line away
 

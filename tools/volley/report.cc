@@ -38,7 +38,7 @@ constexpr char kFooter[] =
     "It may be asked while the campaign is being sent. Exit code: 0, or 2 when there is no such "
     "campaign\nor a file cannot be read or written.";
 
-constexpr size_t kShownGroups = 15, kShownCategories = 15, kShownReplies = 2, kShownSlow = 5;
+constexpr size_t kShownGroups = 15, kShownCategories = 15, kShownReplies = 2, kShownSlow = 5, kShownChanges = 10;
 constexpr size_t kJsonGroups = 1000, kJsonReplies = 20;
 constexpr size_t kShownBytes = 200;
 constexpr size_t kBars = 24, kBarWidth = 50;
@@ -132,6 +132,18 @@ void PrintCategories(const Report& r) {
   }
 }
 
+void PrintChanges(const Report& r) {
+  if (r.changes.empty()) return;
+  fmt::print("\nLimits changed by what servers said: {} times\n", Grouped(r.changes_count));
+  const size_t shown = std::min(r.changes.size(), kShownChanges);
+  for (size_t i = r.changes.size() - shown; i < r.changes.size(); ++i) {
+    const auto& c = r.changes[i];
+    fmt::print("  {}  {}: {} {}{}{}\n    {}\n", Time(c.time), Printable(c.lane), Printable(c.what),
+               Printable(c.from), c.from.empty() ? "" : " to ", Printable(c.to),
+               Printable(c.cause));
+  }
+}
+
 void PrintTimeline(const Timeline& timeline) {
   const auto& slices = timeline.slices();
   if (slices.size() < 2) return;
@@ -166,6 +178,7 @@ void Print(const Report& r) {
   if (r.ways.size() > 1) PrintGroups("By relay or server", r.ways);
   PrintGroups("By domain", r.domains);
   PrintCategories(r);
+  PrintChanges(r);
   PrintTimes(r);
   PrintTimeline(r.timeline);
 }
@@ -226,6 +239,17 @@ nlohmann::ordered_json Json(const Report& r) {
   out["relays"] = Json(r.ways);
   out["domains"] = Json(r.domains);
   out["categories"] = std::move(categories);
+  auto changes = nlohmann::ordered_json::array();
+  for (const auto& c : r.changes) {
+    changes.push_back({{"time", IsoTime(c.time)},
+                       {"lane", c.lane},
+                       {"what", c.what},
+                       {"from", c.from},
+                       {"to", c.to},
+                       {"cause", c.cause}});
+  }
+  out["limit_changes"] = r.changes_count;
+  out["last_limit_changes"] = std::move(changes);
   out["ms"] = Json(r.millis);
   out["slice_s"] = absl::ToDoubleSeconds(r.timeline.slice());
   out["timeline"] = std::move(slices);

@@ -21,8 +21,10 @@
 #include "pipeline/store/suppression.h"
 #include "tools/volley/args.h"
 #include "tools/volley/campaign_flags.h"
+#include "tools/volley/own_policy.h"
 #include "tools/volley/preflight_command.h"
 #include "tools/volley/progress.h"
+#include "tools/volley/send_flags.h"
 #include "tools/volley/send_summary.h"
 
 namespace volley::tools {
@@ -30,7 +32,6 @@ namespace {
 
 using pipeline::Campaign;
 using pipeline::CampaignDefinition;
-using pipeline::Outcome;
 
 constexpr const char* kFooter = R"(Examples:
   volley send newsletter.toml
@@ -46,21 +47,6 @@ constexpr const char* kFooter = R"(Examples:
 
 Exit code: 0 when every recipient was delivered or deliberately left out, 1 when sending failed for
 some, 2 when the command, a file, the list or what preflight found must be mended first, 130 when stopped by Ctrl-C.)";
-
-struct SendFlags {
-  CampaignFlags campaign;
-  uint32_t shards = 0;
-  std::string io = "auto";
-  bool json = false, no_progress = false, dry_run = false, restart = false, resume = false;
-  bool now = false;  // in spite of a start in the schedule
-  bool keep_bounced = false;
-  std::vector<std::string> mx_overrides;
-  uint16_t mx_port = 25;
-  bool mx_loopback = false;
-  std::string retry_for, retry_first, uncertain;
-  uint64_t render_failures_max = 0;
-  PreflightFlags preflight;
-};
 
 std::atomic<int> g_interrupts{0};
 
@@ -184,28 +170,6 @@ absl::StatusOr<absl::Duration> RetryFlag(std::string_view flag, const std::strin
       fmt::format("{} {}: write a time up to 30d, such as 90s, 5m, 2h or 2d", flag, text));
 }
 
-// A start that is past may be a mistake in the year, or yesterday's command: nobody is mailed on a
-// guess.
-absl::StatusOr<pipeline::Schedule> ReadSchedule(const CampaignDefinition& definition,
-                                                const SendFlags& flags) {
-  pipeline::ScheduleDefinition asked = definition.schedule;
-  if (flags.now) asked.start.clear();
-  auto schedule = pipeline::Schedule::Parse(asked);
-  if (!schedule.ok()) return schedule;
-  const absl::Time now = absl::Now();
-  const std::string id = pipeline::CampaignId(definition.name);
-  const bool begun = Campaign::Exists(flags.campaign.state_dir, id) && !flags.restart;
-  if (schedule->not_after() <= now) {
-    return absl::FailedPreconditionError(
-        fmt::format("not_after {} is past: nothing may be sent any more", asked.not_after));
-  }
-  if (!begun && schedule->start() != absl::InfinitePast() && schedule->start() <= now) {
-    return absl::FailedPreconditionError(
-        fmt::format("start {} is past; --now sends at once, or give another start", asked.start));
-  }
-  return schedule;
-}
-
 absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind,
                              pipeline::RunOptions* run) {
   if (!flags.retry_for.empty()) {
@@ -219,33 +183,8 @@ absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind
     run->retry.first = std::max(*span, absl::Seconds(1));
     run->retry.longest = std::max(run->retry.longest, *span);
   }
-  const bool resend = flags.uncertain.empty() ? kind == pipeline::CampaignKind::kTransactional
-                                              : flags.uncertain == "resend";
-  run->uncertain = resend ? pipeline::UncertainPolicy::kResend : pipeline::UncertainPolicy::kSkip;
+  run->uncertain = UncertainOf(flags, kind);
   return absl::OkStatus();
-}
-
-absl::StatusOr<pipeline::DirectOptions> ReadDirect(const pipeline::RelayDefinition& definition,
-                                                   const SendFlags& flags, io::Resolver* resolver) {
-  auto how = pipeline::ConfigureDirect(definition);
-  if (!how.ok()) return how.status();
-  pipeline::DirectOptions direct;
-  direct.how = *std::move(how);
-  direct.resolver = resolver;
-  for (const std::string& text : flags.mx_overrides) {
-    auto over = pipeline::ParseMxOverride(text);
-    if (!over.ok()) return over.status();
-    direct.mx.overrides.push_back(*std::move(over));
-  }
-  for (const std::string& text : flags.preflight.sources) {
-    auto source = pipeline::ParseSource(text);
-    if (!source.ok()) return source.status();
-    direct.sources.push_back(*std::move(source));
-  }
-  direct.mx.port = flags.mx_port;
-  direct.mx.allow_nobodys = flags.mx_loopback;
-  direct.own_retry = !flags.retry_for.empty() || !flags.retry_first.empty();
-  return direct;
 }
 
 pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const SendFlags& flags,
@@ -260,6 +199,8 @@ pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const 
   run.quota_dir = flags.campaign.state_dir + "/quotas";
   if (!flags.keep_bounced) run.bounce_dir = flags.campaign.state_dir;
   run.render_failures_max = flags.render_failures_max;
+  run.adapt = !flags.fixed_limits;
+  run.breaker_share = *BreakerShare(flags.breaker);
   run.interrupts = &g_interrupts;
   run.on_progress = [progress](const pipeline::RunProgress& p) { progress->Sending(p); };
   run.on_notice = [progress](const std::string& text) { progress->Notice(text); };
@@ -277,6 +218,8 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   if (absl::Status s = CheckDefinition(*definition, !flags.dry_run); !s.ok()) {
     return ReportError(s);
   }
+  auto policy = ReadOwnPolicy(definition->policy);
+  if (!policy.ok()) return ReportError(policy.status());
   const auto backend = ParseBackendChoice(flags.io);
   if (!backend.ok()) return ReportError(backend.status());
   auto resolver = MakeResolver(flags.preflight);
@@ -296,6 +239,10 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   if (!campaign.ok()) return ReportError(campaign.status());
   if (flags.dry_run) return DryRun(**campaign, flags.json);
 
+  if (absl::Status s = KeepOwnPolicy((*campaign)->dir(), (*campaign)->committed(), &*policy);
+      !s.ok()) {
+    return ReportError(s);
+  }
   const auto preflight = PreflightBeforeSend(**campaign, relays, flags.preflight, resolver->get());
   if (!preflight.ok()) return ReportError(preflight.status());
   absl::StatusOr<std::shared_ptr<const pipeline::SuppressionSnapshot>> suppressed =
@@ -313,6 +260,8 @@ int Send(const CLI::App& command, const SendFlags& flags) {
     run.direct = *std::move(how);
   }
   run.suppressed = *std::move(suppressed);
+  run.providers = policy->providers;
+  run.classifier = policy->rules.get();
   run.reactor.backend = *backend;
   run.schedule = *schedule;
   if (absl::Status s = ReadSettleFlags(flags, (*campaign)->kind(), &run); !s.ok()) {
@@ -340,103 +289,7 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("send", "Send a campaign to a list of recipients");
   command->footer(kFooter);
   auto flags = std::make_shared<SendFlags>();
-  AddCampaignFlags(command, &flags->campaign);
-  const auto how = "How to send";
-  command
-      ->add_option(
-          "--via", flags->campaign.relay.via,
-          "Relay: smtp://host:587, smtps://host, lmtp+unix:///path, a name such as gmail or "
-          "ses:eu-west-1, or an address to look it up for; several share the mail. mx: no relay, "
-          "straight to the servers of each recipient's domain")
-      ->allow_extra_args(false)
-      ->group(how);
-  command
-      ->add_option("--mx-override", flags->mx_overrides,
-                   "With --via mx: DOMAIN=HOST[:PORT], the server of a domain instead of what DNS "
-                   "says; *=... of every domain")
-      ->allow_extra_args(false)
-      ->group(how);
-  command
-      ->add_option("--mx-port", flags->mx_port,
-                   "With --via mx: port of the servers that DNS names (25), for tests")
-      ->check(CLI::Range(1u, 65535u))
-      ->group(how);
-  command
-      ->add_flag("--mx-loopback", flags->mx_loopback,
-                 "With --via mx: servers may be on loopback addresses, for tests")
-      ->group(how);
-  command->add_option("--connections", flags->campaign.connections, "Connections at one time (10)")
-      ->check(CLI::Range(1u, pipeline::kMaxConnections))
-      ->group(how);
-  command
-      ->add_option("--messages-per-connection", flags->campaign.messages_per_connection,
-                   "Messages before a connection is renewed (100); 0: no limit")
-      ->check(CLI::NonNegativeNumber)
-      ->group(how);
-  command
-      ->add_option("--rate", flags->campaign.rate,
-                   "At most so many messages in any such time: 500/min, 10/s")
-      ->group(how);
-  command
-      ->add_option("--quota", flags->campaign.quota,
-                   "At most so many messages in any such time, also over restarts: 10000/24h")
-      ->group(how);
-  command->add_option("--shards", flags->shards, "Threads that send (half the cores)")
-      ->check(CLI::Range(1u, 256u))
-      ->group(how);
-  command->add_option("--helo", flags->campaign.relay.over.helo, "Name to greet with (this host's)")
-      ->group(how);
-  command->add_option("--io", flags->io, "auto, uring or epoll")->group(how);
-  command
-      ->add_option(
-          "--start", flags->campaign.start,
-          "Wait until then: '2026-12-01 09:00', or with an offset 2026-12-01T09:00:00+01:00")
-      ->group(how);
-  command->add_option("--not-after", flags->campaign.not_after, "What is left then is not sent")
-      ->group(how);
-  command->add_flag("--now", flags->now, "Start at once, whatever the campaign file says")
-      ->group(how);
-  command->add_flag("--dry-run", flags->dry_run, "Compose every message, send none")->group(how);
-  CLI::Option* resume =
-      command
-          ->add_flag("--resume", flags->resume,
-                     "Go on with a campaign that was begun, as it was begun, also where the files "
-                     "have changed since")
-          ->group(how);
-  command
-      ->add_flag("--restart", flags->restart,
-                 "Forget an earlier run of this campaign and mail everybody again")
-      ->excludes(resume)
-      ->group(how);
-  command
-      ->add_option("--retry-for", flags->retry_for,
-                   "How long a recipient that is deferred is tried: 2h, 2d; 0: once (2d)")
-      ->group(how);
-  command
-      ->add_option("--retry-first", flags->retry_first,
-                   "Wait before the second try; it doubles with each further one (5m)")
-      ->group(how);
-  command
-      ->add_option("--uncertain", flags->uncertain,
-                   "Messages whose final reply was lost: skip (default for bulk) or resend "
-                   "(default for transactional)")
-      ->check(CLI::IsMember({"skip", "resend"}))
-      ->group(how);
-  command
-      ->add_flag("--keep-bounced", flags->keep_bounced,
-                 "Bounces put nobody on the suppression list (for tests of a server)")
-      ->group(how);
-  command
-      ->add_option("--max-render-failures", flags->render_failures_max,
-                   "Stop when more than N copies could not be made; 0: never (0)")
-      ->check(CLI::NonNegativeNumber)
-      ->group(how);
-  AddPreflightFlags(command, &flags->preflight);
-  AddRelayFlags(command, &flags->campaign.relay);
-  const auto output = "Output";
-  command->add_flag("--json", flags->json, "Summary as one JSON object")->group(output);
-  command->add_flag("--no-progress", flags->no_progress, "No progress on standard error")
-      ->group(output);
+  AddSendFlags(command, flags.get());
   command->callback([command, flags, exit_code] { *exit_code = Send(*command, *flags); });
 }
 

@@ -105,6 +105,7 @@ void PrintSummaryJson(const pipeline::Campaign& campaign, const pipeline::RunRes
                                       {"found_uncertain", r.found_uncertain},
                                       {"sent_again", r.sent_again},
                                       {"suppressed_by_bounces", r.suppressed_by_bounces},
+                                      {"breaker", r.breaker},
                                       {"elapsed_s", t.elapsed_s},
                                       {"messages_per_s", t.messages_per_s},
                                       {"cpu_us_per_message", t.cpu_us_per_message},
@@ -161,6 +162,13 @@ void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult&
   if (r.schedule_over) fmt::print("stopped: the schedule's not_after has come\n");
   if (r.too_many_render_failures) {
     fmt::print("stopped: more copies could not be made than --max-render-failures allows\n");
+  }
+  if (!r.breaker.empty()) {
+    fmt::print(
+        "stopped by the breaker: {}\n"
+        "  volley report {} shows the replies; mend what they say, then send again. --breaker off "
+        "goes on regardless\n",
+        r.breaker, campaign.id());
   }
   if (t.left > 0) {
     fmt::print(

@@ -1,0 +1,1 @@
+volley_fuzzer(classify classify_fuzz.cc DEPS volley_engine_bounce)
