@@ -29,9 +29,7 @@ std::string Words(absl::Duration duration) {
   return std::string(absl::FormatDuration(absl::Trunc(duration, absl::Seconds(1))));
 }
 
-std::string Words(const RateSpec& rate) {
-  return rate == kUnpaced ? "none" : FormatRate(rate);
-}
+std::string Words(const RateSpec& rate) { return rate == kUnpaced ? "none" : FormatRate(rate); }
 
 bool IsTemporary(uint16_t code) { return code == 0 || (code >= 400 && code < 500); }
 
@@ -114,8 +112,8 @@ bool Adapter::ApplyRule(Lane* lane, const ReplyRule& rule, const Refusal& refusa
       rule.source == nullptr || rule.source->kind != engine::policy::SourceKind::kFolklore;
   const absl::Duration most = std::max(kPauseMax, rule.duration);
   const uint32_t doublings = as_said ? 0 : std::min<uint32_t>(lane->pauses, 10);
-  Pause(lane, std::min(most, rule.duration * (1 << doublings)), rule.connections, rule.name, refusal,
-        now);
+  Pause(lane, std::min(most, rule.duration * (1 << doublings)), rule.connections, rule.name,
+        refusal, now);
   return true;
 }
 
@@ -165,8 +163,7 @@ void Adapter::Slow(Lane* lane, const ReplyRule& rule, const Refusal& refusal, io
     // Of what is allowed or of what really went, whichever is less: halving a rate that nobody
     // reaches changes nothing.
     const RateSpec present = lane->slow.value_or(*lane->limit->configured().rate);
-    const double allowed =
-        static_cast<double>(present.count) / absl::ToDoubleSeconds(present.per);
+    const double allowed = static_cast<double>(present.count) / absl::ToDoubleSeconds(present.per);
     const double seen = std::max(RateSeen(*lane, now), 1.0 / 60);
     const double half = std::min(allowed, seen) / 2;
     rate = {std::max<uint64_t>(1, static_cast<uint64_t>(std::llround(half * 60))),
@@ -236,7 +233,8 @@ void Adapter::Tick(io::MonoTime now) {
 void Adapter::EndOver(Lane* lane, io::MonoTime now) {
   if (lane->paused_until != io::MonoTime() && lane->paused_until <= now) {
     lane->paused_until = io::MonoTime();
-    Tell(*lane, "pause", "over", fmt::format("{} connections", lane->window), "its time is over", "");
+    Tell(*lane, "pause", "over", fmt::format("{} connections", lane->window), "its time is over",
+         "");
   }
   if (lane->capped_until != io::MonoTime() && lane->capped_until <= now) {
     lane->capped_until = io::MonoTime();
@@ -273,7 +271,8 @@ void Adapter::SetWindow(Lane* lane, uint32_t window, std::string_view rule, std:
   const uint32_t before = std::exchange(lane->window, window);
   lane->limit->SetConnections(window);
   if (window < before) lane->cause = cause;
-  Tell(*lane, "connections", fmt::to_string(before), fmt::to_string(window), std::move(cause), rule);
+  Tell(*lane, "connections", fmt::to_string(before), fmt::to_string(window), std::move(cause),
+       rule);
   NoteChanged(lane);
 }
 

@@ -46,11 +46,11 @@ namespace volley::pipeline {
 
 // For people and events.
 struct LimitChange {
-  std::string lane;      // "192.0.2.1 -> mx.example.org", or the route's name
+  std::string lane;       // "192.0.2.1 -> mx.example.org", or the route's name
   std::string_view what;  // "connections", "rate", "pause"; "undone": all is as configured again
-  std::string from, to;  // "10" and "5"; of a pause "none" and "10min"
-  std::string cause;     // what the server said, or why it is over
-  std::string rule;      // of providers.toml; empty: none
+  std::string from, to;   // "10" and "5"; of a pause "none" and "10min"
+  std::string cause;      // what the server said, or why it is over
+  std::string rule;       // of providers.toml; empty: none
 };
 
 // A 4xx or 5xx, or a connection that could not be had.
@@ -73,7 +73,8 @@ class Adapter {
  public:
   static constexpr uint32_t kCleanAConnection = 20;
   static constexpr absl::Duration kGrowEvery = absl::Minutes(1);
-  static constexpr absl::Duration kShortPause = absl::Seconds(30), kShortPauseMax = absl::Minutes(15);
+  static constexpr absl::Duration kShortPause = absl::Seconds(30),
+                                  kShortPauseMax = absl::Minutes(15);
   static constexpr uint32_t kBlocksMax = 3;
   static constexpr absl::Duration kBlocksPer = absl::Hours(1);
   static constexpr absl::Duration kBlockPause = absl::Minutes(15), kSetUpPause = absl::Hours(1);
@@ -116,9 +117,9 @@ class Adapter {
     uint32_t clean = 0;                // transactions since the window changed
     uint32_t pauses = 0;               // in a row
     io::MonoTime no_growth_before;
-    bool grow_slowly = false;                                  // after a pause
+    bool grow_slowly = false;  // after a pause
     std::array<int64_t, kKinds> cohort{INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
-    io::MonoTime paused_until, capped_until, slow_until;       // MonoTime(): it is not
+    io::MonoTime paused_until, capped_until, slow_until;  // MonoTime(): it is not
     uint32_t cap = 0;
     std::optional<RateSpec> slow;
     uint64_t sent = 0;  // since sent_since
@@ -134,8 +135,8 @@ class Adapter {
                  io::MonoTime now);
   void OnBlocked(Lane* lane, absl::Duration pause, const Refusal& refusal, io::MonoTime now);
   void Cut(Lane* lane, const Refusal& refusal, io::MonoTime now);
-  void Pause(Lane* lane, absl::Duration pause, std::optional<uint32_t> then,
-             std::string_view rule, const Refusal& refusal, io::MonoTime now);
+  void Pause(Lane* lane, absl::Duration pause, std::optional<uint32_t> then, std::string_view rule,
+             const Refusal& refusal, io::MonoTime now);
   void Slow(Lane* lane, const engine::policy::ReplyRule& rule, const Refusal& refusal,
             io::MonoTime now);
   void Cap(Lane* lane, const engine::policy::ReplyRule& rule, const Refusal& refusal,

@@ -75,7 +75,7 @@ struct Report {
   std::vector<ReportCategory> categories;  // most events first
   uint64_t changes_count = 0;
   std::deque<ReportChange> changes;  // the last ones, oldest first
-  Timeline timeline;                       // delivered; deferred; all other ends
+  Timeline timeline;                 // delivered; deferred; all other ends
   Histogram millis;
 
   uint64_t state(SlotState s) const { return states[static_cast<size_t>(s)]; }

@@ -177,9 +177,8 @@ absl::StatusOr<uint32_t> RouteFeeder::MakeLimits(const Route& route, const Sourc
   const auto limit = limits_->FindOrAdd(key, spec, {rules_.clock(), absl::Now()});
   if (!limit.ok()) return limit.status();
   if (rules_.adapter == nullptr) return 0;
-  return rules_.adapter->Add(
-      key.source.empty() ? key.provider : key.source + " -> " + key.provider, *limit,
-      route.provider);
+  return rules_.adapter->Add(key.source.empty() ? key.provider : key.source + " -> " + key.provider,
+                             *limit, route.provider);
 }
 
 LaneOptions RouteFeeder::PlanFor(uint32_t id) {

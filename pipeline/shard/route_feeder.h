@@ -59,7 +59,7 @@ struct RouteRules {
   absl::Duration rest_first = absl::Minutes(5), rest_longest = absl::Hours(1);
   bool own_retry = false;  // the run's retry schedule goes before the providers'
   const engine::policy::Provider* fallback = nullptr;  // "everybody else": each route for itself
-  Adapter* adapter = nullptr;  // null: limits stay as they are
+  Adapter* adapter = nullptr;                          // null: limits stay as they are
   std::function<io::MonoTime()> clock = io::MonotonicNow;
 };
 

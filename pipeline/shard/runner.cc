@@ -121,7 +121,7 @@ class Runner final : private RoomListener {
   std::unique_ptr<ControlSocket> control_;
   uint64_t pushed_ = 0, notes_ = 0;  // the difference is with the shards
   uint64_t dropped_to_ = 0;
-  size_t turn_ = 0;  // the shard that is fed next
+  size_t turn_ = 0;              // the shard that is fed next
   bool limits_changed_ = false;  // shards that wait are to look again
   bool feeding_done_ = false, draining_ = false, abandoned_ = false;
   bool paused_ = false, cancelled_ = false, schedule_over_ = false;

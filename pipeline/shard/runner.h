@@ -84,7 +84,7 @@ struct RunOptions {
   UncertainPolicy uncertain = UncertainPolicy::kSkip;
   bool adapt = true;                              // limits follow what servers say
   double breaker_share = Breaker::kDefaultShare;  // 0: it goes on whatever is refused
-  uint32_t shards = 1;  // at most `connections` for each relay
+  uint32_t shards = 1;                            // at most `connections` for each relay
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
   io::ReactorOptions reactor;
@@ -113,7 +113,7 @@ struct RunResult {
   uint64_t sent_again = 0;                // uncertain ones that were sent once more, in all runs
   uint64_t suppressed_by_bounces = 0;     // addresses that came on the suppression list
   bool too_many_render_failures = false;  // and so it stopped
-  std::string breaker;  // why the breaker stopped it; empty: it did not
+  std::string breaker;                    // why the breaker stopped it; empty: it did not
   // True when it returned at a second interrupt: threads are still running, so the process must end
   // by _exit.
   bool abandoned = false;

@@ -361,8 +361,8 @@ def send(t, number, addresses, dns, port):
     result = t.send("--name", f"c{number}", "--from", "Sender <sender@example.org>", "--to", to,
                     "--subject", "Hello", "--text", text, "--kind", "transactional", "--via", "mx", "--dns-server",
                     dns.address, "--mx-port", port, "--mx-loopback", "--preflight-dns", "off", "--ignore",
-                    "dkim-not-signed", "--retry-first", "1s", "--retry-for", f"{RETRY_FOR}s",
-                    "--connections", "20")
+                    "dkim-not-signed", "--fixed-limits", "--breaker", "off", "--retry-first", "1s",
+                    "--retry-for", f"{RETRY_FOR}s", "--connections", "20")
     return result.expect_code(1)
 
 

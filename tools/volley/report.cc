@@ -38,7 +38,8 @@ constexpr char kFooter[] =
     "It may be asked while the campaign is being sent. Exit code: 0, or 2 when there is no such "
     "campaign\nor a file cannot be read or written.";
 
-constexpr size_t kShownGroups = 15, kShownCategories = 15, kShownReplies = 2, kShownSlow = 5, kShownChanges = 10;
+constexpr size_t kShownGroups = 15, kShownCategories = 15, kShownReplies = 2, kShownSlow = 5,
+                 kShownChanges = 10;
 constexpr size_t kJsonGroups = 1000, kJsonReplies = 20;
 constexpr size_t kShownBytes = 200;
 constexpr size_t kBars = 24, kBarWidth = 50;

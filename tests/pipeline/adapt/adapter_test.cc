@@ -51,11 +51,10 @@ class AdapterTest : public testing::Test {
   }
 
   // A limit of `connections`, of a provider.
-  uint32_t Add(std::string_view provider, uint32_t connections,
-               RateSpec rate = kUnpaced) {
-    limits_.push_back(std::make_unique<Limit>(
-        LimitKey{.provider = std::string(provider)},
-        LimitSpec{.connections = connections, .rate = rate}, std::nullopt, nullptr));
+  uint32_t Add(std::string_view provider, uint32_t connections, RateSpec rate = kUnpaced) {
+    limits_.push_back(std::make_unique<Limit>(LimitKey{.provider = std::string(provider)},
+                                              LimitSpec{.connections = connections, .rate = rate},
+                                              std::nullopt, nullptr));
     return adapter_.Add(std::string(provider), limits_.back().get(), pack_->ByName(provider));
   }
   uint32_t Connections(uint32_t id) { return limits_[id]->connections()->max(); }
@@ -66,15 +65,13 @@ class AdapterTest : public testing::Test {
   void Refuse(uint32_t id, uint16_t code, std::string_view enhanced, std::string_view text,
               Category category = Category::kUnknown, int64_t took = 100) {
     const int64_t at = absl::ToInt64Milliseconds(now_ - start_);
-    adapter_.OnRefused(id,
-                       {.reply = {.stage = Stage::kRcpt,
-                                  .code = code,
-                                  .enhanced = enhanced,
-                                  .text = text},
-                        .category = category,
-                        .began = at - took,
-                        .ended = at},
-                       now_);
+    adapter_.OnRefused(
+        id,
+        {.reply = {.stage = Stage::kRcpt, .code = code, .enhanced = enhanced, .text = text},
+         .category = category,
+         .began = at - took,
+         .ended = at},
+        now_);
   }
   void Deliver(uint32_t id, int n) {
     for (int i = 0; i < n; ++i) adapter_.OnDelivered(id, now_);
