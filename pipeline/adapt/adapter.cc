@@ -306,6 +306,7 @@ std::vector<AdaptStatus> Adapter::Status(io::MonoTime now) const {
     AdaptStatus status;
     status.lane = lane.name;
     status.provider = lane.provider->name;
+    status.in_use = lane.limit->connections()->in_use();
     status.connections = lane.window;
     status.connections_configured = lane.ceiling;
     const RateSpec configured = *lane.limit->configured().rate;

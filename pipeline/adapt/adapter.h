@@ -63,7 +63,7 @@ struct Refusal {
 // What is in force.
 struct AdaptStatus {
   std::string lane, provider;
-  uint32_t connections = 0, connections_configured = 0;
+  uint32_t in_use = 0, connections = 0, connections_configured = 0;
   std::string rate, rate_configured;  // empty: none
   absl::Duration paused_for;          // from now; zero: it is not
   std::string cause;                  // of the last change; empty: all is as configured

@@ -47,6 +47,9 @@ inline constexpr std::string_view kAskStatus = "status";
 inline constexpr std::string_view kAskPause = "pause";
 inline constexpr std::string_view kAskResume = "resume";
 inline constexpr std::string_view kAskCancel = "cancel";
+inline constexpr std::string_view kAskLanes = "lanes";  // the answer is lanes_status.h's
+// With a lane, a provider or "all" behind it: limits that were adapted are as configured again.
+inline constexpr std::string_view kAskUndo = "undo ";
 
 }  // namespace volley::pipeline
 

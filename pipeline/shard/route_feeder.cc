@@ -406,10 +406,14 @@ std::string_view RouteFeeder::NameOf(uint32_t lane) const {
 std::vector<RouteStatus> RouteFeeder::Status() const {
   std::vector<RouteStatus> all;
   for (const auto& lane : lanes_) {
-    RouteStatus status{.name = lane->route->name, .provider = lane->route->provider->name};
+    RouteStatus status;
+    status.name = lane->route->name;
+    status.provider = lane->route->provider->name;
     status.waiting = lane->queue.count;
     for (const uint32_t with : lane->with_shard) status.with_shards += with;
     status.down = lane->rests_until != io::MonoTime();
+    if (status.down) status.why = lane->why;
+    status.adapted = lane->adapted;
     all.push_back(std::move(status));
   }
   return all;

@@ -68,6 +68,8 @@ struct RouteStatus {
   std::string name, provider;
   uint64_t waiting = 0, with_shards = 0;
   bool down = false;
+  std::string why;       // its servers were not reached, in their words
+  uint32_t adapted = 0;  // its number with the Adapter
 };
 
 class RouteFeeder final : public RoutePlans {

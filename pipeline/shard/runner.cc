@@ -20,6 +20,7 @@
 #include "pipeline/settle/ledger.h"
 #include "pipeline/shard/campaign_status.h"
 #include "pipeline/shard/feeder.h"
+#include "pipeline/shard/lanes_status.h"
 #include "pipeline/shard/recorder.h"
 #include "pipeline/shard/route_feeder.h"
 #include "pipeline/shard/shard.h"
@@ -77,6 +78,7 @@ class Runner final : private RoomListener {
   void StopFeeding();
   void ServeControl();
   std::string Obey(std::string_view request);
+  std::string LanesNow() const;
   void SetPaused(bool paused);
   void FollowSchedule();
   void HoldShards();
@@ -398,15 +400,28 @@ void Runner::ServeControl() {
 }
 
 std::string Runner::Obey(std::string_view request) {
+  if (request == kAskLanes) return LanesNow();
+  if (request.starts_with(kAskUndo)) {
+    const std::string_view name = request.substr(kAskUndo.size());
+    const size_t undone = adapter_ ? adapter_->Undo(name, io::MonotonicNow()) : 0;
+    FollowAdapter();
+    return fmt::format(R"({{"undone":{}}})", undone);
+  }
   if (request == kAskPause || request == kAskResume) {
     SetPaused(request == kAskPause);
   } else if (request == kAskCancel) {
     cancelled_ = true;
     if (!draining_) Drain();
   } else if (request != kAskStatus) {
-    return R"({"error":"status, pause, resume and cancel are what can be asked"})";
+    return R"({"error":"status, pause, resume, cancel, lanes and undo are what can be asked"})";
   }
   return ToJson(StatusNow());
+}
+
+std::string Runner::LanesNow() const {
+  if (!direct()) return LanesJson(StatusNow(), {}, {});
+  return LanesJson(StatusNow(), routes_->Status(),
+                   adapter_ ? adapter_->Status(io::MonotonicNow()) : std::vector<AdaptStatus>());
 }
 
 // What is in flight is finished; connections that have nothing to do are closed soon.

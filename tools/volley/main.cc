@@ -24,6 +24,7 @@
 #include "tools/volley/sink.h"
 #include "tools/volley/status.h"
 #include "tools/volley/suppress.h"
+#include "tools/volley/top.h"
 #include "tools/volley/unsubscribe.h"
 
 namespace {
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
   volley::tools::AddSendCommand(app, &exit_code);
   volley::tools::AddPlanCommand(app, &exit_code);
   volley::tools::AddStatusCommands(app, &exit_code);
+  volley::tools::AddTopCommands(app, &exit_code);
   volley::tools::AddReportCommand(app, &exit_code);
   volley::tools::AddPreviewCommand(app, &exit_code);
   volley::tools::AddPreflightCommand(app, &exit_code);

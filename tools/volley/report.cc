@@ -10,12 +10,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "engine/message/utf8.h"
 #include "pipeline/report/recipients_csv.h"
 #include "pipeline/report/report.h"
 #include "tools/volley/args.h"
 #include "tools/volley/campaign_flags.h"
 #include "tools/volley/campaign_folder.h"
+#include "tools/volley/printable.h"
 #include "tools/volley/progress.h"
 
 namespace volley::tools {
@@ -41,7 +41,6 @@ constexpr char kFooter[] =
 constexpr size_t kShownGroups = 15, kShownCategories = 15, kShownReplies = 2, kShownSlow = 5,
                  kShownChanges = 10;
 constexpr size_t kJsonGroups = 1000, kJsonReplies = 20;
-constexpr size_t kShownBytes = 200;
 constexpr size_t kBars = 24, kBarWidth = 50;
 
 struct ReportFlags {
@@ -65,26 +64,6 @@ std::string IsoTime(absl::Time time) {
 }
 
 // --- For people ---
-
-bool MayBeShown(uint32_t c) {
-  const bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
-  // Directional overrides turn a line around.
-  const bool bidi = (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-  return !control && !bidi && c != 0x2028 && c != 0x2029;
-}
-
-// Foreign text on a terminal: what could be a command to it becomes "?".
-std::string Printable(std::string_view text) {
-  std::string out;
-  while (!text.empty() && out.size() < kShownBytes) {
-    const auto c = engine::message::DecodeUtf8(text);
-    const bool good = c.bytes > 0 && MayBeShown(c.value);
-    const size_t bytes = std::max<size_t>(1, c.bytes);
-    out += good ? text.substr(0, bytes) : "?";
-    text.remove_prefix(bytes);
-  }
-  return text.empty() ? out : out + "...";
-}
 
 void PrintTotals(const Report& r) {
   fmt::print("{}: {} recipients\n", r.campaign, Grouped(r.recipients));
