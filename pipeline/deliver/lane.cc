@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/policy/provider_pack.h"
 #include "engine/sasl/reply.h"
 #include "io/base/check.h"
 #include "pipeline/deliver/session.h"
@@ -116,6 +117,20 @@ void Lane::GiveBack(const Job& job, engine::smtp::CommandKind command,
   settler_->TakeBack(job);
   if (reply.code.value() >= 400) TellRefusal(command, reply);
   source_->GiveBack(again);
+}
+
+bool Lane::ClosesSession(engine::smtp::CommandKind command,
+                         const engine::smtp::ReplyView& reply) const {
+  const uint16_t code = reply.code.value();
+  if (options_.policy == nullptr || code < 400 || code >= 500) return false;
+  const std::string enhanced = EnhancedText(reply.enhanced);
+  const auto* rule =
+      engine::policy::ProviderPack::Match(*options_.policy, {.provider = options_.provider,
+                                                             .stage = StageOf(command),
+                                                             .code = code,
+                                                             .enhanced = enhanced,
+                                                             .text = reply.text});
+  return rule != nullptr && rule->action == engine::policy::ReplyAction::kClose;
 }
 
 void Lane::TellRefusal(engine::smtp::CommandKind command, const engine::smtp::ReplyView& reply) {

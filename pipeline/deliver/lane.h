@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "engine/policy/provider.h"
 #include "engine/sasl/scram.h"
 #include "engine/smtp/client.h"
 #include "io/reactor/reactor.h"
@@ -76,11 +77,12 @@ class LaneEvents {
 };
 
 struct LaneOptions {
-  Relay relay;                         // resolved
-  uint32_t id = 0;                     // in notes of what became of a try
-  std::string provider;                // who replies, for the rules of replies; empty: not known
-  std::optional<RetrySchedule> retry;  // the provider's; none: the run's
-  io::Endpoint source;                 // address to connect from; empty: the kernel chooses
+  Relay relay;           // resolved
+  uint32_t id = 0;       // in notes of what became of a try
+  std::string provider;  // who replies, for the rules of replies; empty: not known
+  const engine::policy::Provider* policy = nullptr;  // whose replies close sessions; null: nobody's
+  std::optional<RetrySchedule> retry;                // the provider's; none: the run's
+  io::Endpoint source;  // address to connect from; empty: the kernel chooses
   uint32_t connections_max = 1;
   uint32_t messages_per_connection = 0;  // 0: no limit
   absl::Duration connect_timeout = absl::Seconds(30);
@@ -140,6 +142,8 @@ class Lane : private io::Timer {
   // A try that says nothing about the recipient. Deferred when it happens too often.
   void GiveBack(const Job& job, engine::smtp::CommandKind command,
                 const engine::smtp::ReplyView& reply);
+  // Whether a rule of the provider says that this session takes no more messages.
+  bool ClosesSession(engine::smtp::CommandKind command, const engine::smtp::ReplyView& reply) const;
   // To who adapts the limits; it is nobody's outcome.
   void TellRefusal(engine::smtp::CommandKind command, const engine::smtp::ReplyView& reply);
   // `took`: from composing to the reply.

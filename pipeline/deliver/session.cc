@@ -51,6 +51,7 @@ void Session::Open(const io::Endpoint& peer, ConnectionLease place) {
     client_.UseCredentials(&credentials_->credentials);
   }
   added_ = 0;
+  closes_ = false;
   close_note_.clear();
   sending_ = closing_ = was_ready_ = handshaking_ = idle_listed_ = false;
   io::ConnectOptions options;
@@ -131,7 +132,7 @@ void Session::Pump() {
 
 bool Session::MessageLimitReached() const {
   const auto reached = [this](uint32_t max) { return max != 0 && added_ >= max; };
-  if (reached(lane_->options_.messages_per_connection)) return true;
+  if (closes_ || reached(lane_->options_.messages_per_connection)) return true;
   if (!place_.held()) return false;
   return reached(place_.messages_per_connection()) ||
          (added_ >= kYieldAfter && lane_->open_ > 1 && place_.wanted());
@@ -283,6 +284,11 @@ void Session::OnVerdict(const Verdict& verdict) {
   if (verdict.reply.code.value() == kAuthRequiredCode) {
     GiveBack(slot, verdict);
     return lane_->OnSessionRefused(verdict.reply.text, client_.auth_required());
+  }
+  if (verdict.kind == VerdictKind::kRetry && lane_->ClosesSession(verdict.command, verdict.reply)) {
+    closes_ = true;
+    // Where the first one is refused so, the next session fares no better.
+    if (added_ > 1) return GiveBack(slot, verdict);
   }
   if (verdict.kind == VerdictKind::kRetry && !verdict.counts_as_attempt) {
     return GiveBack(slot, verdict);

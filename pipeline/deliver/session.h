@@ -97,6 +97,7 @@ class Session final : private io::ChannelHandler,
   io::MonoTime idle_since_;
   std::array<Slot, kTransactionSlots> slots_;
   std::string close_note_;  // what we knew when we closed; else what the transport says
+  bool closes_ = false;     // the peer takes no more messages on this connection
   uint32_t added_ = 0;      // transactions on this connection
   bool open_ = false, sending_ = false, closing_ = false, was_ready_ = false;
   bool handshaking_ = false;  // from ConnectTls or StartTls to OnTlsReady

@@ -61,6 +61,10 @@ Stage StageOf(CommandKind command) {
   }
 }
 
+std::string EnhancedText(const engine::smtp::EnhancedCode& code) {
+  return code.present() ? fmt::format("{}.{}.{}", code.klass, code.subject, code.detail) : "";
+}
+
 Outcome Settler::Settle(const Job& job, const TryEnd& end) {
   const absl::Time now = rules_->wall_clock();
   LedgerSlot slot = rules_->ledger->Get(job.index);
@@ -93,9 +97,7 @@ std::optional<absl::Duration> Settler::Classify(const TryEnd& end, OutcomeNote* 
   }
   const bool refused = end.outcome == Outcome::kBounced || end.outcome == Outcome::kDeferred;
   if (rules_->classifier == nullptr || !refused) return std::nullopt;
-  const engine::smtp::EnhancedCode& e = end.reply.enhanced;
-  const std::string enhanced =
-      e.present() ? fmt::format("{}.{}.{}", e.klass, e.subject, e.detail) : "";
+  const std::string enhanced = EnhancedText(end.reply.enhanced);
   const auto meaning = rules_->classifier->Classify({.provider = end.provider,
                                                      .stage = StageOf(end.command),
                                                      .code = end.reply.code.value(),

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -40,6 +41,7 @@ struct SettleRules {
 
 // What a reply to this command is about, in the words of the rules.
 engine::bounce::Stage StageOf(engine::smtp::CommandKind command);
+std::string EnhancedText(const engine::smtp::EnhancedCode& code);  // "5.1.1"; empty: there is none
 
 // How a try ended.
 struct TryEnd {

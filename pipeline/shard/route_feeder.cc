@@ -1,7 +1,5 @@
 #include "pipeline/shard/route_feeder.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -205,6 +203,7 @@ LaneOptions RouteFeeder::PlanFor(uint32_t id) {
   }
   lane.id = id;
   lane.provider = route->provider->name;
+  lane.policy = route->provider;
   if (const auto& retry = route->provider->retry.value; retry && !rules_.own_retry) {
     lane.retry = {retry->first, retry->longest, retry->give_up_after};
   }
@@ -310,9 +309,7 @@ void RouteFeeder::Adapt(const RouteLane& lane, const OutcomeNote& note) {
     return rules_.adapter->OnDelivered(lane.adapted, rules_.clock());
   }
   if (note.outcome != Outcome::kBounced && note.outcome != Outcome::kDeferred) return;
-  const engine::smtp::EnhancedCode& e = note.enhanced;
-  const std::string enhanced =
-      e.present() ? fmt::format("{}.{}.{}", e.klass, e.subject, e.detail) : "";
+  const std::string enhanced = EnhancedText(note.enhanced);
   rules_.adapter->OnRefused(lane.adapted,
                             {.reply = {.provider = lane.route->provider->name,
                                        .stage = StageOf(note.command),

@@ -112,6 +112,25 @@ def test_the_breaker_stops_what_is_refused_as_spam(t):
             e2e.expect(summary["left"] > 100, f"the rest is left: {summary['left']}")
 
 
+def test_a_session_that_takes_no_more_is_left_for_a_new_one(t):
+    class Few(FaultServer):
+        def on_mail(self, session, address):
+            if session.__dict__.get("taken", 0) >= 5:
+                return "452 4.7.0 Too many messages for this session"
+            return super().on_mail(session, address)
+
+        def on_content(self, session, content):
+            session.taken = session.__dict__.get("taken", 0) + 1
+            return super().on_content(session, content)
+
+    with Few() as server:
+        result = t.send("--name", "few", *campaign(t, server, addresses(50), "--connections", "1"))
+        result.expect_code(0).expect_counts(delivered=50)
+        # Ten with five each, and none for who is left with nothing to send.
+        e2e.expect(10 <= server.connections <= 12, f"connections: {server.connections}")
+    e2e.expect_equal({e["event"] for e in events(t, "few")}, {"delivered"}, "events")
+
+
 def test_what_breaker_takes(t):
     for text in ("10", "0%", "101%", "-3%", "nan%", "ten%"):
         t.run("send", "--breaker", text).expect_code(2).expect_says("10%, or off")
