@@ -66,7 +66,9 @@ void Adapter::OnRefused(uint32_t id, const Refusal& refusal, io::MonoTime now) {
   }
   const Action action = engine::bounce::InfoOf(refusal.category).action;
   if (action == Action::kSuspend) return OnBlocked(lane, kBlockPause, refusal, now);
-  if (action == Action::kPause) return OnBlocked(lane, kSetUpPause, refusal, now);
+  // A 4xx of this kind is often about one message, or only the form in which a server says 421.
+  if (action == Action::kPause && refusal.reply.code >= 500)
+    return OnBlocked(lane, kSetUpPause, refusal, now);
   if (IsAboutSpeed(refusal)) Cut(lane, refusal, now);
 }
 
@@ -120,6 +122,10 @@ bool Adapter::ApplyRule(Lane* lane, const ReplyRule& rule, const Refusal& refusa
 void Adapter::OnBlocked(Lane* lane, absl::Duration pause, const Refusal& refusal,
                         io::MonoTime now) {
   static constexpr char kBlocks = 0;
+  // Among many that are taken they are about some messages, not about us.
+  if (lane->sent_all - lane->sent_all_at_block >= kCleanAConnection)
+    lane->matches[&kBlocks].clear();
+  lane->sent_all_at_block = lane->sent_all;
   const engine::policy::CountPer threshold{.count = kBlocksMax, .per = kBlocksPer};
   if (!Reached(lane, &kBlocks, threshold, refusal.ended) || !IsNews(lane, kPause, refusal)) return;
   const uint32_t doublings = std::min<uint32_t>(lane->pauses, 10);

@@ -14,7 +14,8 @@
 //         each time); others double with each pause in a row, up to kPauseMax
 //       limit_connections: no more than so many for its duration
 //       close, ignore: nothing changes
-//   refusals because of who we are, kBlocksMax of them in kBlocksPer
+//   refusals because of who we are, kBlocksMax of them in kBlocksPer with fewer than
+//   kCleanAConnection clean transactions between one and the next
 //       blocklists and reputation: a pause of kBlockPause; authentication and the like, which
 //       somebody has to mend: kSetUpPause; both double up to kPauseMax
 //
@@ -93,6 +94,7 @@ class Adapter {
   void OnDelivered(uint32_t id, io::MonoTime now) {
     Lane& lane = lanes_[id];
     ++lane.sent;
+    ++lane.sent_all;
     if (lane.changed || now - lane.sent_since >= kRateWindow) OnCleanSlow(&lane, now);
   }
   void OnRefused(uint32_t id, const Refusal& refusal, io::MonoTime now);
@@ -123,6 +125,7 @@ class Adapter {
     uint32_t cap = 0;
     std::optional<RateSpec> slow;
     uint64_t sent = 0;  // since sent_since
+    uint64_t sent_all = 0, sent_all_at_block = 0;
     io::MonoTime sent_since;
     double rate_seen = 0;  // a second, of the last whole window
     std::string cause;

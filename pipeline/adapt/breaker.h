@@ -20,7 +20,7 @@ namespace volley::pipeline {
 
 class Breaker {
  public:
-  static constexpr size_t kLook = 1000, kLeast = 10;
+  static constexpr size_t kLook = 1000, kLeast = 20;
   static constexpr double kDefaultShare = 0.1;
 
   // `share`: 0 < share <= 1; 0: it never breaks.

@@ -15,6 +15,8 @@ using engine::smtp::CommandKind;
 using engine::smtp::Verdict;
 using engine::smtp::VerdictKind;
 constexpr uint16_t kAuthRequiredCode = 530;
+constexpr uint16_t kServiceClosingCode = 421;
+constexpr uint16_t kGoingAwayRetriesMax = 2;
 constexpr std::string_view kNoTlsContext = "TLS cannot be set up on this host";
 
 namespace {
@@ -290,7 +292,11 @@ void Session::OnVerdict(const Verdict& verdict) {
     // Where the first one is refused so, the next session fares no better.
     if (added_ > 1) return GiveBack(slot, verdict);
   }
-  if (verdict.kind == VerdictKind::kRetry && !verdict.counts_as_attempt) {
+  // 421 to the first message of a session: the server goes away, and another may take it; but one
+  // that always says so is not asked for ever.
+  const bool going_away = verdict.reply.code.value() == kServiceClosingCode &&
+                          slot.job.free_retries < kGoingAwayRetriesMax;
+  if (verdict.kind == VerdictKind::kRetry && (!verdict.counts_as_attempt || going_away)) {
     return GiveBack(slot, verdict);
   }
   lane_->Settle(slot.job, OutcomeOf(verdict.kind), verdict.command, verdict.reply,

@@ -279,12 +279,12 @@ class ClosesAtFirst(Policy):
 
 
 def closed_at_first(t, how):
-    """On a new connection 421 is an answer like others: one comes back later, not at once."""
+    """On a new connection 421 is asked again twice (another server may take it), then later."""
     with ClosesAtFirst(3) as policy, postfix(t, policy.settings()) as server:
         events = expect_all_delivered(t, server, how, 20, "--connections", "4", "--retry-first", "1s",
                                       "--retry-for", "30s")
     deferred = sum(e["event"] == "deferred" for e in events)
-    e2e.expect(policy.closed <= deferred,
+    e2e.expect(policy.closed <= 3 * deferred,
                f"421 was said {policy.closed} times, {deferred} tries were told of")
 
 

@@ -219,6 +219,28 @@ TEST_F(AdapterTest, BlocksPauseWhenThereAreSeveral) {
   EXPECT_EQ(PausedFor(id), 2 * Adapter::kBlockPause);
 }
 
+TEST_F(AdapterTest, BlocksAmongManyThatAreTakenArePassedOver) {
+  const uint32_t id = Add("default", 8);
+  for (int i = 0; i < 10; ++i) {
+    Pass(absl::Seconds(1));
+    Refuse(id, 554, "5.7.1", "listed by a blocklist", Category::kIpBlocked);
+    Deliver(id, Adapter::kCleanAConnection);
+  }
+  EXPECT_EQ(PausedFor(id), absl::ZeroDuration());
+}
+
+TEST_F(AdapterTest, ASetUpThatIsRefusedForGoodPausesAndA421DoesNot) {
+  const uint32_t id = Add("default", 8), other = Add("own", 8, {600, absl::Minutes(1)});
+  for (uint32_t i = 0; i < Adapter::kBlocksMax; ++i) {
+    Pass(absl::Seconds(1));
+    Refuse(id, 550, "5.7.26", "not authenticated", Category::kAuthFailure);
+    Refuse(other, 421, "4.7.0", "sender rejected", Category::kSenderRejected);
+  }
+  EXPECT_EQ(PausedFor(id), Adapter::kSetUpPause);
+  EXPECT_EQ(PausedFor(other), absl::ZeroDuration());
+  EXPECT_LT(Connections(other), 8u);
+}
+
 TEST_F(AdapterTest, CanBeUndoneByHand) {
   const uint32_t google = Add("google", 5), other = Add("default", 8);
   Pass(absl::Seconds(1));

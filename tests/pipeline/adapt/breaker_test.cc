@@ -9,13 +9,13 @@ using engine::bounce::Category;
 
 TEST(Breaker, StopsAtItsShareOfContentAndReputation) {
   Breaker breaker(0.1);
-  for (int i = 0; i < 90; ++i) breaker.OnDelivered();
-  for (int i = 0; i < 9; ++i) {
+  for (int i = 0; i < 180; ++i) breaker.OnDelivered();
+  for (int i = 0; i < 19; ++i) {
     EXPECT_FALSE(breaker.OnRefused(Category::kSpamContent, "550 spam"));
   }
   EXPECT_TRUE(breaker.OnRefused(Category::kReputation, "550 bad reputation"));
   EXPECT_TRUE(breaker.broken());
-  EXPECT_NE(breaker.why().find("10 of the last 100"), std::string::npos) << breaker.why();
+  EXPECT_NE(breaker.why().find("20 of the last 200"), std::string::npos) << breaker.why();
   EXPECT_NE(breaker.why().find("bad reputation"), std::string::npos);
 }
 
@@ -36,7 +36,7 @@ TEST(Breaker, UnknownRecipientsAreNoneOfThem) {
 
 TEST(Breaker, ForgetsWhatIsLongAgo) {
   Breaker breaker(0.5);
-  for (int i = 0; i < 9; ++i) breaker.OnRefused(Category::kSpamContent, "");
+  for (int i = 0; i < 19; ++i) breaker.OnRefused(Category::kSpamContent, "");
   for (size_t i = 0; i < Breaker::kLook; ++i) breaker.OnDelivered();
   for (int i = 0; i < 20; ++i) EXPECT_FALSE(breaker.OnRefused(Category::kSpamContent, ""));
 }

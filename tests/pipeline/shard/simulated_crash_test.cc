@@ -122,6 +122,7 @@ class Process {
   void TakeNotes() {
     OutcomeNote note;
     while (shard_->settler().TakeNote(&note)) {
+      if (note.index == OutcomeNote::kNobody) continue;
       ++notes_;
       if (note.due != 0) feeder_->OnDue(note.index, note.due);
     }

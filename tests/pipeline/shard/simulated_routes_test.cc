@@ -184,9 +184,10 @@ class DirectRun {
     while (settler_->TakeNote(&note)) Take(note);
   }
   void Take(const OutcomeNote& note) {
+    routes_->Note(note);
+    if (note.index == OutcomeNote::kNobody) return;
     ++notes_;
     if (note.due != 0) feeder_->OnDue(note.index, note.due);
-    routes_->Note(note);
     if (note.outcome != Outcome::kDelivered) return;
     RecipientRecord record;
     ASSERT_TRUE(world_->campaign().recipients().ReadAt(note.offset, &record).ok());
