@@ -223,8 +223,7 @@ void MxRouter::TakeMx(const std::string& domain, const io::DnsAnswer& answer) {
       hosts.push_back({domain, 0});  // the implicit MX
       break;
     default:
-      return Refuse(domain, FailedForNow("cannot resolve its MX: " + answer.error),
-                    kFailedFor);
+      return Refuse(domain, FailedForNow("cannot resolve its MX: " + answer.error), kFailedFor);
   }
   // Equal sets are to be the same route, in whatever order the server gave them.
   std::sort(hosts.begin(), hosts.end(), [](const MxHost& a, const MxHost& b) {
@@ -290,8 +289,7 @@ void MxRouter::TakeAddresses(const Mail& mail) {
       }
       return Settle(mail.domain, mail.route, mail.ttl);
     case MxAddresses::Ready::kFailed:
-      return Refuse(mail.domain,
-                    FailedForNow("cannot resolve its mail servers: " + mail.why),
+      return Refuse(mail.domain, FailedForNow("cannot resolve its mail servers: " + mail.why),
                     kFailedFor);
     case MxAddresses::Ready::kNone:
       break;
