@@ -292,9 +292,10 @@ void Session::OnVerdict(const Verdict& verdict) {
     // Where the first one is refused so, the next session fares no better.
     if (added_ > 1) return GiveBack(slot, verdict);
   }
-  // 421 to the first message of a session: the server goes away, and another may take it; but one
-  // that always says so is not asked for ever.
+  // 421 to the first message of a session: the relay goes away, and another may take it; but one
+  // that always says so is not asked for ever. A provider's 421 is its answer.
   const bool going_away = verdict.reply.code.value() == kServiceClosingCode &&
+                          lane_->options_.policy == nullptr &&
                           slot.job.free_retries < kGoingAwayRetriesMax;
   if (verdict.kind == VerdictKind::kRetry && (!verdict.counts_as_attempt || going_away)) {
     return GiveBack(slot, verdict);
