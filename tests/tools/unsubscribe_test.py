@@ -121,7 +121,10 @@ def test_too_many_render_failures_stop_the_campaign(t):
                     "hello.txt", "--kind", "transactional", "--via", sink.url, "--connections", "1",
                     "--max-render-failures", "10").expect_code(1)
     summary = json.loads(result.out)
-    expect(summary["left"] > 0 and summary["rejected"] == 300, f"summary {summary}")
+    # The run looks a few times a second, so some more than ten may fail before it stops.
+    expect(10 < summary["rejected"] <= 300, f"summary {summary}")
+    expect_equal(summary["left"], 20300 - summary["rejected"] - summary["delivered"], "left")
+    expect(summary["left"] > 0, f"summary {summary}")
     sink.stop()
 
 
