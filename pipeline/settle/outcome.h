@@ -51,6 +51,10 @@ constexpr Outcome OutcomeOf(SlotState state) {
 // Seconds since 1970-01-01 UTC; 0: none. Good until 2106.
 using UnixSeconds = uint32_t;
 
+// Campaigns that one process sends at a time, each a flow of jobs (RFC 7567 has the word); sets of
+// them are bits of 64.
+inline constexpr uint32_t kFlowsMax = 64;
+
 // A recipient's copy to deliver.
 struct Job {
   static constexpr uint64_t kLaneMax = (1 << 24) - 1;
@@ -59,6 +63,7 @@ struct Job {
   uint32_t index = 0;                   // its slot in the ledger
   uint16_t free_retries = 0;            // tries that cost no attempt: they cannot go on for ever
   SlotState was = SlotState::kPending;  // when it was taken for this try
+  uint8_t flow = 0;                     // whose it is: campaigns of one process, by number
 };
 static_assert(sizeof(Job) == 16);
 
@@ -75,6 +80,7 @@ struct OutcomeNote {
   bool expired = false;  // bounced because it was deferred for too long
   uint8_t category = 0;  // as in the ledger
   uint8_t attempts = 0;
+  uint8_t flow = 0;   // the job's
   uint32_t lane = 0;  // the route, or the relay
   engine::smtp::CommandKind command{};
   engine::smtp::ReplyCode code;

@@ -46,36 +46,35 @@ LimitSet::LimitSet(LimitSet&& other) noexcept { *this = std::move(other); }
 LimitSet& LimitSet::operator=(LimitSet&& other) noexcept {
   if (this == &other) return *this;
   ForgetUsers();
-  counters_ = other.counters_;
+  counters_ = std::exchange(other.counters_, {});
   connections_ = other.connections_;
-  counters_size_ = std::exchange(other.counters_size_, 0);
   connections_size_ = std::exchange(other.connections_size_, 0);
   recipients_ = std::exchange(other.recipients_, 0);
   messages_ = std::exchange(other.messages_, 0);
   lost_ = std::exchange(other.lost_, 0);
-  turn_of_ = std::exchange(other.turn_of_, nullptr);
-  turn_at_ = other.turn_at_;
-  turn_kept_ = other.turn_kept_;
+  shared_turn_ = std::exchange(other.shared_turn_, {});
+  own_turns_ = std::exchange(other.own_turns_, {});
   return *this;
 }
 
 void LimitSet::ForgetUsers() {
-  for (size_t i = 0; i < counters_size_; ++i) {
-    if (counters_[i].rate != nullptr) counters_[i].rate->RemoveUser();
+  for (const Counter& counter : counters_) {
+    if (counter.rate != nullptr) counter.rate->RemoveUser();
   }
-  counters_size_ = 0;
+  counters_.clear();
 }
 
-bool LimitSet::AddRate(Limit* limit) {
-  if (counters_size_ == kPermitLimitsMax) return false;
-  limit->rate()->AddUser();
-  counters_[counters_size_++] = {limit, LimitKind::kRate, limit->rate(), nullptr};
-  return true;
-}
-
-bool LimitSet::AddQuota(Limit* limit, LimitKind kind, Quota* quota) {
-  if (counters_size_ == kPermitLimitsMax) return false;
-  counters_[counters_size_++] = {limit, kind, nullptr, quota};
+bool LimitSet::Add(const Counter& counter) {
+  // What every flow needs counts with each.
+  const auto same = std::count_if(counters_.begin(), counters_.end(), [&](const Counter& c) {
+    return counter.flow == kEveryFlow || c.counts(counter.flow);
+  });
+  if (static_cast<size_t>(same) == kPermitLimitsMax) return false;
+  if (counter.rate != nullptr) counter.rate->AddUser();
+  if (counter.flow != kEveryFlow && counter.flow >= own_turns_.size()) {
+    own_turns_.resize(counter.flow + 1);
+  }
+  counters_.push_back(counter);
   return true;
 }
 
@@ -90,7 +89,7 @@ void LimitSet::AddNumbers(const LimitSpec& spec) {
   messages_ = LesserLimit(messages_, spec.messages_per_connection.value_or(0));
 }
 
-ThrottleAnswer LimitSet::Take(io::MonoTime now, uint32_t n, Permit* permit) {
+ThrottleAnswer LimitSet::Take(io::MonoTime now, uint32_t n, Permit* permit, uint32_t flow) {
   VOLLEY_CHECK(n >= 1 && !permit->taken_);
   for (size_t i = 0; i < connections_size_; ++i) {
     const io::MonoTime until = connections_[i]->suspended_until();
@@ -98,8 +97,8 @@ ThrottleAnswer LimitSet::Take(io::MonoTime now, uint32_t n, Permit* permit) {
   }
   const Counter* latest = nullptr;
   io::MonoTime again = now;
-  for (size_t i = 0; i < counters_size_; ++i) {
-    const Counter& c = counters_[i];
+  for (const Counter& c : counters_) {
+    if (!c.counts(flow)) continue;
     const io::MonoTime when = c.rate != nullptr ? c.rate->When(now, n) : c.quota->When(now, n);
     if (when > again) {
       again = when;
@@ -107,14 +106,21 @@ ThrottleAnswer LimitSet::Take(io::MonoTime now, uint32_t n, Permit* permit) {
     }
   }
   if (latest != nullptr) return Park(now, *latest, again);
-  for (size_t i = 0; i < counters_size_; ++i) {
-    const io::MonoTime when = TakeFrom(counters_[i], now, n, &permit->undo_[i]);
-    if (when <= now) continue;
-    GiveBack(permit, i);
-    return Park(now, counters_[i], when);
+  permit->flow_ = flow;
+  size_t taken = 0;
+  for (const Counter& c : counters_) {
+    if (!c.counts(flow)) continue;
+    const io::MonoTime when = TakeFrom(c, now, n, &permit->undo_[taken]);
+    if (when <= now) {
+      ++taken;
+      continue;
+    }
+    GiveBack(permit, taken);
+    return Park(now, c, when);
   }
   permit->taken_ = true;
-  turn_of_ = nullptr;
+  shared_turn_.of = nullptr;
+  if (flow < own_turns_.size()) own_turns_[flow].of = nullptr;
   return {.again = now};
 }
 
@@ -126,11 +132,15 @@ io::MonoTime LimitSet::TakeFrom(const Counter& counter, io::MonoTime now, uint32
 
 // The last one taken first: the others are more likely to have been taken from since.
 void LimitSet::GiveBack(Permit* permit, size_t count) {
-  for (size_t i = count; i-- > 0;) {
-    const Counter& c = counters_[i];
-    if (c.rate == nullptr) {
-      c.quota->Return(permit->undo_[i].quota);
-    } else if (!c.rate->Return(permit->undo_[i].rate)) {
+  std::array<const Counter*, kPermitLimitsMax> of;
+  size_t found = 0;
+  for (size_t i = 0; found < count; ++i) {
+    if (counters_[i].counts(permit->flow_)) of[found++] = &counters_[i];
+  }
+  while (count-- > 0) {
+    if (of[count]->rate == nullptr) {
+      of[count]->quota->Return(permit->undo_[count].quota);
+    } else if (!of[count]->rate->Return(permit->undo_[count].rate)) {
       ++lost_;
     }
   }
@@ -138,24 +148,31 @@ void LimitSet::GiveBack(Permit* permit, size_t count) {
 
 void LimitSet::Return(Permit* permit) {
   if (!permit->taken_) return;
-  GiveBack(permit, counters_size_);
+  const auto count = std::count_if(counters_.begin(), counters_.end(),
+                                   [&](const Counter& c) { return c.counts(permit->flow_); });
+  GiveBack(permit, static_cast<size_t>(count));
   permit->taken_ = false;
+}
+
+LimitSet::Turn& LimitSet::TurnOf(const Counter& counter) {
+  return counter.flow == kEveryFlow ? shared_turn_ : own_turns_[counter.flow];
 }
 
 ThrottleAnswer LimitSet::Park(io::MonoTime now, const Counter& counter, io::MonoTime earliest) {
   ThrottleAnswer answer{.again = earliest, .limit = counter.limit, .kind = counter.kind};
+  Turn& turn = TurnOf(counter);
   if (counter.rate == nullptr) {
-    turn_of_ = nullptr;
+    turn.of = nullptr;
     return answer;
   }
-  const bool has_turn = turn_of_ == counter.rate;
-  turn_kept_ = has_turn && now >= turn_at_ && !turn_kept_;
-  if (!turn_kept_) {
-    const io::MonoTime mine = has_turn && now < turn_at_ ? turn_at_ : io::MonoTime();
+  const bool has_turn = turn.of == counter.rate;
+  turn.kept = has_turn && now >= turn.at && !turn.kept;
+  if (!turn.kept) {
+    const io::MonoTime mine = has_turn && now < turn.at ? turn.at : io::MonoTime();
     answer.again = counter.rate->ClaimTurn(earliest, mine);
   }
-  turn_of_ = counter.rate;
-  turn_at_ = answer.again;
+  turn.of = counter.rate;
+  turn.at = answer.again;
   return answer;
 }
 
@@ -181,8 +198,7 @@ ThrottleAnswer LimitSet::Open(ConnectionLease* lease, bool in_need) {
 
 uint64_t LimitSet::most_at_once() const {
   uint64_t most = UINT64_MAX;
-  for (size_t i = 0; i < counters_size_; ++i) {
-    const Counter& c = counters_[i];
+  for (const Counter& c : counters_) {
     most = std::min(most, c.rate != nullptr ? c.rate->most_at_once() : c.quota->limit());
   }
   return most;

@@ -22,6 +22,9 @@
 // begin of the bucket in which room comes: one wake-up a lane in 1/288 of the window at most. For
 // connections there is no time (Infinite): OnRoom.
 //
+// Several campaigns may send through one lane (flows). What belongs to one of them is asked for its
+// jobs only; what they share is one set, so that the lane has one turn on it, whoever's job is next.
+//
 // Threading: one thread (its shard's); the limits behind it are shared. Lifetime: the LimitTable
 // outlives it; leases outlive neither. No allocation, no lock after making it.
 #ifndef VOLLEY_PIPELINE_THROTTLE_LIMIT_SET_H_
@@ -32,13 +35,15 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "io/base/time.h"
 #include "pipeline/throttle/limit.h"
 
 namespace volley::pipeline {
 
-// Rates and quotas of one lane, and connection limits of one: five keys' worth and some to spare.
+// Rates and quotas that one job needs, and connection limits of a lane: five keys' worth and some
+// to spare.
 inline constexpr size_t kPermitLimitsMax = 12;
 inline constexpr size_t kConnectionLimitsMax = 8;
 
@@ -64,7 +69,8 @@ class Permit {
     Gcra::Undo rate;
     Quota::Undo quota;
   };
-  std::array<Undo, kPermitLimitsMax> undo_;  // as many as the set has
+  std::array<Undo, kPermitLimitsMax> undo_;  // as many as the set has for the flow
+  uint32_t flow_ = 0;
   bool taken_ = false;
 };
 
@@ -96,10 +102,11 @@ class LimitSet {
   LimitSet(LimitSet&& other) noexcept;
   LimitSet& operator=(LimitSet&& other) noexcept;
 
-  bool empty() const { return counters_size_ == 0; }
+  bool empty() const { return counters_.empty(); }
   bool limits_connections() const { return connections_size_ > 0; }
-  // For a job with n recipients in one transaction. REQUIRES: n >= 1, `permit` is not taken.
-  ThrottleAnswer Take(io::MonoTime now, uint32_t n, Permit* permit);
+  // For a job of `flow` with n recipients in one transaction. REQUIRES: n >= 1, `permit` is not
+  // taken.
+  ThrottleAnswer Take(io::MonoTime now, uint32_t n, Permit* permit, uint32_t flow = 0);
   // A permit whose message was not begun. Nothing happens if it is not taken.
   void Return(Permit* permit);
   // The permit is used up: a Return after it does nothing.
@@ -122,33 +129,42 @@ class LimitSet {
 
  private:
   friend class LimitTable;
+  static constexpr uint32_t kEveryFlow = UINT32_MAX;
   struct Counter {
+    uint32_t flow = kEveryFlow;  // whose jobs it counts
+    bool counts(uint32_t of) const { return flow == kEveryFlow || flow == of; }
     Limit* limit = nullptr;
     LimitKind kind = LimitKind::kRate;  // kRate: rate; else quota
     Gcra* rate = nullptr;
     Quota* quota = nullptr;
   };
 
-  // Both return false when the set is full. `limits` in the order of taking.
-  bool AddRate(Limit* limit);
-  bool AddQuota(Limit* limit, LimitKind kind, Quota* quota);
+  // What a lane waits for on one rate.
+  struct Turn {
+    const Gcra* of = nullptr;
+    io::MonoTime at;
+    bool kept = false;
+  };
+
+  // In the order of taking. False: the set is full.
+  bool Add(const Counter& counter);
   bool AddConnections(Limit* limit);
   void AddNumbers(const LimitSpec& spec);
 
   io::MonoTime TakeFrom(const Counter& counter, io::MonoTime now, uint32_t n, Permit::Undo* undo);
-  void GiveBack(Permit* permit, size_t count);
+  void GiveBack(Permit* permit, size_t count);  // the first `count` of its flow's
+  Turn& TurnOf(const Counter& counter);
   ThrottleAnswer Park(io::MonoTime now, const Counter& counter, io::MonoTime earliest);
   void ForgetUsers();
 
-  std::array<Counter, kPermitLimitsMax> counters_;
+  std::vector<Counter> counters_;
   std::array<Limit*, kConnectionLimitsMax> connections_{};
-  size_t counters_size_ = 0, connections_size_ = 0;
+  size_t connections_size_ = 0;
   uint32_t recipients_ = 0, messages_ = 0;
   uint64_t lost_ = 0;
 
-  const Gcra* turn_of_ = nullptr;  // whose turn the lane waits for
-  io::MonoTime turn_at_;
-  bool turn_kept_ = false;
+  Turn shared_turn_;
+  std::vector<Turn> own_turns_;  // by flow
 };
 
 }  // namespace volley::pipeline

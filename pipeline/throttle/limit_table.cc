@@ -56,12 +56,14 @@ const RateSpec kPlanWindow = {kQuotaCountMax, absl::Hours(24)};
 absl::StatusOr<Limit*> LimitTable::FindOrAdd(const LimitKey& key, const LimitSpec& spec,
                                              const ClockReading& now, std::optional<WarmUp> plan) {
   std::lock_guard lock(mutex_);
-  if (const auto found = by_key_.find(key); found != by_key_.end()) return found->second;
+  if (const auto found = by_key_.find(key); found != by_key_.end()) {
+    return limits_[found->second].get();
+  }
   if (absl::Status status = CheckLimit(spec); !status.ok()) return Named(status, key);
   auto limit = std::make_unique<Limit>(key, spec, std::move(plan), options_.listener);
   if (absl::Status status = OpenQuotas(limit.get(), now); !status.ok()) return Named(status, key);
+  by_key_.emplace(key, limits_.size());
   limits_.push_back(std::move(limit));
-  by_key_.emplace(key, limits_.back().get());
   return limits_.back().get();
 }
 
@@ -104,39 +106,67 @@ absl::StatusOr<std::unique_ptr<Quota>> LimitTable::OpenQuota(const LimitKey& key
 Limit* LimitTable::Find(const LimitKey& key) {
   std::lock_guard lock(mutex_);
   const auto found = by_key_.find(key);
-  return found == by_key_.end() ? nullptr : found->second;
+  return found == by_key_.end() ? nullptr : limits_[found->second].get();
 }
 
-absl::StatusOr<LimitSet> LimitTable::SetFor(const LimitKey& lane) {
-  std::lock_guard lock(mutex_);
-  std::vector<Limit*> limits;
-  for (const auto& limit : limits_) {
-    if (limit->key().AppliesTo(lane)) limits.push_back(limit.get());
+// A limit applies when every part that its key has is the lane's: there are few such keys, and they
+// are looked up, however many limits there are.
+void LimitTable::FindAll(LimitKey lane, uint32_t flow, std::vector<Member>* members) const {
+  const bool of_campaign = flow != LimitSet::kEveryFlow;
+  if (!of_campaign) lane.campaign.clear();
+  for (unsigned parts = 0; parts < 8; ++parts) {
+    const LimitKey key{.campaign = lane.campaign,
+                       .source = (parts & 1) != 0 ? lane.source : "",
+                       .provider = (parts & 2) != 0 ? lane.provider : "",
+                       .relay = (parts & 4) != 0 ? lane.relay : ""};
+    const bool same_again = ((parts & 1) != 0 && lane.source.empty()) ||
+                            ((parts & 2) != 0 && lane.provider.empty()) ||
+                            ((parts & 4) != 0 && lane.relay.empty());
+    if (same_again) continue;
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) continue;
+    members->push_back({found->second, limits_[found->second].get(), flow});
   }
-  // The widest shared first; stable: among those the order of making, the same for all lanes.
-  std::stable_sort(limits.begin(), limits.end(), [](const Limit* a, const Limit* b) {
-    return a->key().parts() < b->key().parts();
+}
+
+absl::StatusOr<LimitSet> LimitTable::SetFor(const LimitKey& lane,
+                                            std::span<const std::string> campaigns) {
+  std::lock_guard lock(mutex_);
+  std::vector<Member> members;
+  FindAll(lane, LimitSet::kEveryFlow, &members);
+  if (campaigns.empty()) campaigns = {&lane.campaign, 1};
+  LimitKey of = lane;
+  for (uint32_t flow = 0; flow < campaigns.size(); ++flow) {
+    of.campaign = campaigns[flow];
+    if (!of.campaign.empty()) FindAll(of, flow, &members);
+  }
+  // The widest shared first; among those the order of making, the same for all lanes.
+  std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) {
+    return std::pair(a.limit->key().parts(), a.number) <
+           std::pair(b.limit->key().parts(), b.number);
   });
   LimitSet set;
-  if (AddCounters(limits, &set)) return set;
+  if (AddCounters(members, &set)) return set;
   return absl::ResourceExhaustedError(
       fmt::format("{}: more than {} rates and quotas or {} connection limits apply at once",
                   Describe(lane), kPermitLimitsMax, kConnectionLimitsMax));
 }
 
-bool LimitTable::AddCounters(std::vector<Limit*>& limits, LimitSet* set) {
+bool LimitTable::AddCounters(const std::vector<Member>& members, LimitSet* set) {
   bool fit = true;
-  for (Limit* limit : limits) {
+  for (const auto& [number, limit, flow] : members) {
     set->AddNumbers(limit->configured());
-    if (limit->rate() != nullptr) fit = fit && set->AddRate(limit);
+    if (limit->rate() != nullptr) {
+      fit = fit && set->Add({flow, limit, LimitKind::kRate, limit->rate(), nullptr});
+    }
     if (limit->connections() != nullptr) fit = fit && set->AddConnections(limit);
   }
-  for (Limit* limit : limits) {
+  for (const auto& [number, limit, flow] : members) {
     if (limit->quota() != nullptr) {
-      fit = fit && set->AddQuota(limit, LimitKind::kQuota, limit->quota());
+      fit = fit && set->Add({flow, limit, LimitKind::kQuota, nullptr, limit->quota()});
     }
     if (limit->warm_up() != nullptr) {
-      fit = fit && set->AddQuota(limit, LimitKind::kWarmUp, limit->warm_up());
+      fit = fit && set->Add({flow, limit, LimitKind::kWarmUp, nullptr, limit->warm_up()});
     }
   }
   return fit;

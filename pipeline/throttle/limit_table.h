@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,10 @@ class LimitTable {
                                    std::optional<WarmUp> plan = std::nullopt);
   Limit* Find(const LimitKey& key);  // null: there is none
 
-  // Every limit that applies to `lane`, which has all parts filled in that it knows.
+  // Every limit that applies to `lane`, which has all parts filled in that it knows. `campaigns`:
+  // those that send through it, by flow; none: the lane's own is the only one.
   // ResourceExhausted: more than one set can hold.
-  absl::StatusOr<LimitSet> SetFor(const LimitKey& lane);
+  absl::StatusOr<LimitSet> SetFor(const LimitKey& lane, std::span<const std::string> campaigns = {});
 
   // Lets the warm-ups follow the calendar. Call it again at the time it returns (InfiniteFuture:
   // never) and after the wall clock was set; it says OnRoom if more is allowed.
@@ -58,12 +60,19 @@ class LimitTable {
   absl::StatusOr<std::unique_ptr<Quota>> OpenQuota(const LimitKey& key, std::string_view suffix,
                                                    const RateSpec& spec, const ClockReading& now,
                                                    std::unique_ptr<QuotaFile>* file);
-  static bool AddCounters(std::vector<Limit*>& limits, LimitSet* set);
+  // A limit of a set, and whose jobs it counts.
+  struct Member {
+    size_t number = 0;  // in limits_
+    Limit* limit = nullptr;
+    uint32_t flow = LimitSet::kEveryFlow;
+  };
+  void FindAll(LimitKey lane, uint32_t flow, std::vector<Member>* members) const;
+  static bool AddCounters(const std::vector<Member>& members, LimitSet* set);
 
   const Options options_;
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Limit>> limits_;
-  absl::flat_hash_map<LimitKey, Limit*> by_key_;
+  absl::flat_hash_map<LimitKey, size_t> by_key_;  // place in limits_
   std::vector<std::string> notes_;
 };
 
