@@ -15,6 +15,22 @@ namespace volley::pipeline {
 using engine::sasl::AuthFailure;
 using engine::smtp::TlsPolicy;
 
+namespace {
+
+std::vector<FlowShare> SharesOf(const LaneOptions& options) {
+  std::vector<FlowShare> shares;
+  for (const LaneFlow& flow : options.flows) shares.push_back(flow.share);
+  return shares;
+}
+
+std::vector<std::string> CampaignsOf(const LaneOptions& options) {
+  std::vector<std::string> campaigns;
+  for (const LaneFlow& flow : options.flows) campaigns.push_back(flow.campaign);
+  return campaigns;
+}
+
+}  // namespace
+
 Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settler,
            LaneEvents* events, LaneOptions options)
     : reactor_(reactor),
@@ -23,6 +39,8 @@ Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settl
       settler_(settler),
       events_(events),
       options_(std::move(options)),
+      turn_(SharesOf(options_)),
+      parked_until_(options_.flows.size()),
       connections_now_(options_.connections_max),
       addresses_(std::make_shared<const AddressList>(
           AddressList{options_.relay.endpoints, options_.relay.endpoints.size()})),
@@ -31,7 +49,7 @@ Lane::Lane(io::Reactor* reactor, Press* press, JobSource* source, Settler* settl
   client_options_ = MakeClientOptions(options_.relay, options_.relay.endpoints[0]);
   client_options_.scram_keys = &scram_keys_;
   if (options_.limits != nullptr) {
-    auto set = options_.limits->SetFor(options_.limit_key);
+    auto set = options_.limits->SetFor(options_.limit_key, CampaignsOf(options_));
     VOLLEY_CHECK(set.ok());  // more limits than a set can hold are refused where they are made
     limits_ = *std::move(set);
   }
@@ -69,26 +87,52 @@ void Lane::Drain() {
 // --- Jobs ---
 
 bool Lane::TakeJob(Job* job, Permit* permit) {
-  if (takes_no_jobs() || parked_ || source_->jobs_waiting() == 0) return false;
-  const ThrottleAnswer answer = limits_.Take(reactor_->Now(), 1, permit);
-  if (!answer.granted()) {
-    Park(answer);
-    return false;
+  if (takes_no_jobs()) return false;
+  FlowSet ready = source_->flows_waiting() & ~parked_;
+  while (ready != 0) {
+    const uint32_t flow = turn_.Pick(ready);
+    const ThrottleAnswer answer = limits_.Take(reactor_->Now(), 1, permit, flow);
+    if (!answer.granted()) {
+      // What all flows share is asked once: each asking would claim a turn of its own.
+      const bool own = !answer.limit->key().campaign.empty();
+      Park(own ? FlowBit(flow) : kAllFlows, answer);
+    } else if (source_->TakeJob(flow, job)) {
+      turn_.Took(flow);
+      return true;
+    } else {
+      limits_.Return(permit);
+    }
+    ready &= ~(parked_ | FlowBit(flow));
   }
-  if (source_->TakeJob(job)) return true;
-  limits_.Return(permit);
   return false;
 }
 
-void Lane::Park(const ThrottleAnswer& answer) {
-  parked_ = true;
-  if (!answer.again.is_infinite()) reactor_->SetTimer(&park_timer_, answer.again);
+void Lane::Park(FlowSet flows, const ThrottleAnswer& answer) {
+  parked_ |= flows;
+  io::MonoTime first = io::MonoTime::Infinite();
+  for (uint32_t flow = 0; flow < parked_until_.size(); ++flow) {
+    io::MonoTime& until = parked_until_[flow];
+    if ((flows & FlowBit(flow)) != 0) until = std::max(until, answer.again);
+    if ((parked_ & FlowBit(flow)) != 0) first = std::min(first, until);
+  }
+  if (!first.is_infinite()) reactor_->SetTimer(&park_timer_, first);
   events_->OnLaneParked(&answer);
 }
 
-void Lane::Unpark() {
-  parked_ = false;
+void Lane::Unpark(io::MonoTime now) {
+  io::MonoTime first = io::MonoTime::Infinite();
+  const FlowSet before = std::exchange(parked_, 0);
+  for (uint32_t flow = 0; flow < parked_until_.size(); ++flow) {
+    if ((before & FlowBit(flow)) == 0) continue;
+    if (parked_until_[flow] <= now) {
+      parked_until_[flow] = {};
+      continue;
+    }
+    parked_ |= FlowBit(flow);
+    first = std::min(first, parked_until_[flow]);
+  }
   reactor_->CancelTimer(&park_timer_);
+  if (!first.is_infinite()) reactor_->SetTimer(&park_timer_, first);
   events_->OnLaneParked(nullptr);
   OnJobs();
 }
@@ -98,7 +142,7 @@ void Lane::WaitForRoom(const ThrottleAnswer& answer) {
 }
 
 void Lane::OnRoom() {
-  if (parked_) Unpark();
+  if (parked_ != 0) Unpark(io::MonoTime::Infinite());
   if (!std::exchange(waits_for_room_, false)) return;
   events_->OnLaneParked(nullptr);
   if (!ever_ready_ && open_ == 0 && !takes_no_jobs()) {
@@ -216,7 +260,7 @@ void Lane::CloseUnready() {
 void Lane::OpenSessions() {
   if (takes_no_jobs() || !ever_ready_ || hold_ != Hold::kNone || waits_for_room_) return;
   // Each session not ready yet, or idle, will take one of the waiting jobs.
-  size_t wanted = parked_ ? 0 : source_->jobs_waiting();
+  size_t wanted = (source_->flows_waiting() & ~parked_) == 0 ? 0 : source_->jobs_waiting();
   if (!limits_.empty()) wanted = std::min<size_t>(wanted, 1);
   wanted -= std::min<size_t>(wanted, connecting_ + idle_.size());
   while (wanted > 0 && open_ < connections_now_ && connecting_ < connecting_now_) {

@@ -29,6 +29,7 @@
 #include "io/tls/tls_context.h"
 #include "io/tls/tls_info.h"
 #include "pipeline/compose/copy.h"
+#include "pipeline/deliver/fair_turn.h"
 #include "pipeline/deliver/limits.h"
 #include "pipeline/deliver/press.h"
 #include "pipeline/route/relay.h"
@@ -47,11 +48,12 @@ struct SessionEnd;
 class JobSource {
  public:
   virtual ~JobSource() = default;
-  virtual bool TakeJob(Job* job) = 0;  // false: none right now
+  virtual bool TakeJob(uint32_t flow, Job* job) = 0;  // false: none right now
   virtual void GiveBack(const Job& job) = 0;
   virtual void OnSettled(Outcome outcome) = 0;
-  virtual size_t jobs_waiting() const = 0;
-  virtual bool exhausted() const = 0;    // none now, and none will come but by GiveBack
+  virtual FlowSet flows_waiting() const = 0;  // which have jobs
+  virtual size_t jobs_waiting() const = 0;    // of all flows
+  virtual bool exhausted() const = 0;         // none now, and none will come but by GiveBack
   virtual bool all_settled() const = 0;  // exhausted, and none is in flight in any lane
 };
 
@@ -76,6 +78,12 @@ class LaneEvents {
   virtual void OnLaneDone() = 0;
 };
 
+// A campaign whose jobs a lane sends.
+struct LaneFlow {
+  std::string campaign;  // for limits
+  FlowShare share;
+};
+
 struct LaneOptions {
   Relay relay;           // resolved
   uint32_t id = 0;       // in notes of what became of a try
@@ -88,9 +96,10 @@ struct LaneOptions {
   absl::Duration connect_timeout = absl::Seconds(30);
   // Another shard's lane to this relay is ready: what fails here is tried again.
   bool proven = false;
-  // Limits that apply to what this lane sends, by `limit_key`; null: none does.
+  // Limits that apply to what this lane sends, by `limit_key` and its flows; null: none does.
   LimitTable* limits = nullptr;
   LimitKey limit_key;
+  std::vector<LaneFlow> flows{1};
 };
 
 // What a lane's connections were like, for the summary.
@@ -103,8 +112,9 @@ struct LaneStats {
   std::optional<engine::sasl::Mechanism> auth;
 };
 
-// Permits: a lane whose limits grant none is parked until the time they name; it opens a further
-// session only when a permit is there and no session that could use it. Where connections are
+// Permits: a lane whose limits grant none is parked until the time they name; one campaign's own
+// limit parks its jobs only. The lane opens a further session only when a permit is there and no
+// session that could use it. Where connections are
 // limited each session holds a place; who gets none waits for OnRoom, and a session that others
 // wait for gives its place up when it is idle or, if the lane has more, after kYieldAfter messages.
 class Lane : private io::Timer {
@@ -119,7 +129,7 @@ class Lane : private io::Timer {
   void OnJobs();
   // A limit that may have held it back allows more.
   void OnRoom();
-  bool waits_for_room() const { return waits_for_room_ || parked_; }
+  bool waits_for_room() const { return waits_for_room_ || parked_ != 0; }
   // Takes no more jobs; what is in flight is finished, then OnLaneDone.
   void Drain();
 
@@ -162,8 +172,8 @@ class Lane : private io::Timer {
   void OnSessionEnded(Session* session, const SessionEnd& end);
 
   void OnTimer() override;
-  void Park(const ThrottleAnswer& answer);
-  void Unpark();
+  void Park(FlowSet flows, const ThrottleAnswer& answer);
+  void Unpark(io::MonoTime now);  // those whose time has come
   void WaitForRoom(const ThrottleAnswer& answer);
   void OpenSessions();
   bool OpenOne();  // false: the limits have no place
@@ -189,7 +199,7 @@ class Lane : private io::Timer {
   class ParkTimer final : public io::Timer {
    public:
     explicit ParkTimer(Lane* lane) : lane_(lane) {}
-    void OnTimer() override { lane_->Unpark(); }
+    void OnTimer() override { lane_->Unpark(lane_->reactor_->Now()); }
 
    private:
     Lane* const lane_;
@@ -206,8 +216,11 @@ class Lane : private io::Timer {
   std::unique_ptr<io::TlsClientContext> tls_context_;  // null: no TLS yet
   LaneStats stats_;
   LimitSet limits_;
+  FairTurn turn_;
   ParkTimer park_timer_{this};
-  bool parked_ = false, waits_for_room_ = false;
+  FlowSet parked_ = 0;
+  std::vector<io::MonoTime> parked_until_;  // by flow
+  bool waits_for_room_ = false;
   engine::smtp::ReplyCode refused_with_;  // of the last connection; 0: the peer said nothing
 
   std::vector<std::unique_ptr<Session>> sessions_;  // all ever made; reused

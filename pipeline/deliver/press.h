@@ -4,14 +4,16 @@
 // While nothing can be sent (no session is ready yet, or the peer holds us off) it signs the copies
 // that come next, one at a time from the reactor's timer, so that the wait is not lost.
 //
-// Threading: the shard's thread. Lifetime: campaign and reactor outlive it.
+// Threading: the shard's thread. Lifetime: campaigns and reactor outlive it.
 #ifndef VOLLEY_PIPELINE_DELIVER_PRESS_H_
 #define VOLLEY_PIPELINE_DELIVER_PRESS_H_
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "io/reactor/reactor.h"
 #include "pipeline/campaign/campaign.h"
@@ -21,14 +23,19 @@
 
 namespace volley::pipeline {
 
+// What a flow's copies are made of.
+struct FlowMail {
+  const Campaign* campaign = nullptr;
+  std::shared_ptr<const SuppressionSnapshot> suppressed;  // null: nobody is (tests)
+};
+
 class Press : private io::Timer {
  public:
   // The job that comes `n` behind the next one; nullptr: not known yet.
   using Peek = std::function<const Job*(size_t n)>;
 
-  // `suppressed`: null: nobody is (tests).
-  Press(io::Reactor* reactor, const Campaign* campaign,
-        std::shared_ptr<const SuppressionSnapshot> suppressed, Peek peek);
+  // `flows`: by number; not empty.
+  Press(io::Reactor* reactor, std::span<const FlowMail> flows, Peek peek);
   ~Press() override;
 
   struct Made {
@@ -38,7 +45,7 @@ class Press : private io::Timer {
   };
   Made Make(const Job& job, Copy* out);
   // The copy will be made again.
-  void Keep(const Copy& copy) { maker_.Keep(copy); }
+  void Keep(const Job& job, const Copy& copy) { parts_[job.flow]->maker.Keep(copy); }
 
   // Nothing can be sent for now: copies are signed ahead until StopAhead().
   void StartAhead();
@@ -46,14 +53,19 @@ class Press : private io::Timer {
   uint64_t signed_ahead() const { return signed_ahead_; }
 
  private:
+  struct Part {
+    explicit Part(const FlowMail& mail);
+    const Campaign* const campaign;
+    std::optional<SuppressionReader> suppressed;
+    CopyMaker maker;
+  };
   void OnTimer() override;
+  bool can_keep() const;  // of any flow
 
   io::Reactor* const reactor_;
-  const Campaign* const campaign_;
-  std::optional<SuppressionReader> suppressed_;
   const Peek peek_;
-  CopyMaker maker_;
-  RecipientRecord record_;  // reused for every copy
+  std::vector<std::unique_ptr<Part>> parts_;  // by flow
+  RecipientRecord record_;                    // reused for every copy
   bool ahead_ = false;
   size_t ahead_next_ = 0;  // how far behind the next job
   uint64_t signed_ahead_ = 0;

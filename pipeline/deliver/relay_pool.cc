@@ -16,22 +16,28 @@ class RelayPool::Member final : public JobSource, public LaneEvents {
   Member(RelayPool* pool, uint32_t weight) : pool_(pool), weight_(weight) {}
 
   // JobSource
-  bool TakeJob(Job* job) override { return pool_->TakeJobFor(this, job); }
+  bool TakeJob(uint32_t flow, Job* job) override { return pool_->TakeJobFor(this, flow, job); }
   void GiveBack(const Job& job) override {
     --pool_->in_flight_;
-    pool_->given_back_.push_back(job);
+    pool_->given_back_[job.flow].push_back(job);
+    pool_->flows_given_back_ |= FlowBit(job.flow);
+    ++pool_->given_back_count_;
     if (pool_->members_.size() > 1 || pool_->lost_ > 0) pool_->Wake();
   }
   void OnSettled(Outcome) override {
     // The last one: the other lanes need not wait for a job it might give back.
     if (--pool_->in_flight_ == 0 && pool_->members_.size() > 1) pool_->Wake();
   }
+  FlowSet flows_waiting() const override {
+    if (!pool_->MayTake(*this)) return 0;
+    return (pool_->flows_given_back_ & ~pool_->feed_->held()) | pool_->feed_->flows_waiting();
+  }
   size_t jobs_waiting() const override {
-    if (pool_->feed_->paused() || !pool_->MayTake(*this)) return 0;
-    return pool_->given_back_.size() + pool_->feed_->jobs_waiting();
+    if (flows_waiting() == 0) return 0;
+    return pool_->given_back_count_ + pool_->feed_->jobs_waiting();
   }
   bool exhausted() const override {
-    return pool_->given_back_.empty() && pool_->feed_->exhausted();
+    return pool_->given_back_count_ == 0 && pool_->feed_->exhausted();
   }
   bool all_settled() const override { return exhausted() && pool_->in_flight_ == 0; }
 
@@ -68,6 +74,7 @@ RelayPool::RelayPool(io::Reactor* reactor, Press* press, JobFeed* feed, Settler*
                      RelayPoolEvents* events, std::vector<LaneOptions> lanes, OnLost on_lost)
     : reactor_(reactor), feed_(feed), settler_(settler), events_(events), on_lost_(on_lost) {
   VOLLEY_CHECK(!lanes.empty());
+  given_back_.resize(lanes[0].flows.size());
   for (LaneOptions& options : lanes) {
     ready_ = ready_ || options.proven;
     members_.push_back(std::make_unique<Member>(this, options.relay.weight));
@@ -168,14 +175,19 @@ void RelayPool::Rejoin(Member* member) {
   member->taken_ = std::max(member->taken_, most * member->weight_ - kShareClaim);
 }
 
-bool RelayPool::TakeJobFor(Member* member, Job* job) {
-  if (feed_->paused() || !MayTake(*member)) return false;
-  if (!given_back_.empty()) {
-    *job = given_back_.front();
-    given_back_.pop_front();
-  } else if (!feed_->TakeJob(job)) {
-    return false;
-  }
+bool RelayPool::TakeGivenBack(uint32_t flow, Job* job) {
+  std::deque<Job>& jobs = given_back_[flow];
+  if (jobs.empty()) return false;
+  *job = jobs.front();
+  jobs.pop_front();
+  if (jobs.empty()) flows_given_back_ &= ~FlowBit(flow);
+  --given_back_count_;
+  return true;
+}
+
+bool RelayPool::TakeJobFor(Member* member, uint32_t flow, Job* job) {
+  if ((feed_->held() & FlowBit(flow)) != 0 || !MayTake(*member)) return false;
+  if (!TakeGivenBack(flow, job) && !feed_->TakeJob(flow, job)) return false;
   ++in_flight_;
   member->taken_ += 1;
   if (starved_) Wake();  // others may have waited for this one to come level
@@ -212,15 +224,13 @@ void RelayPool::OnMemberLost(Member* member, const std::string& why) {
 void RelayPool::SettleRest() {
   if (draining_ || (!ready_ && on_lost_ == OnLost::kPutOff)) return;
   Job job;
-  while (!given_back_.empty() || feed_->TakeJob(&job)) {
-    if (!given_back_.empty()) {
-      job = given_back_.front();
-      given_back_.pop_front();
-    }
-    if (on_lost_ == OnLost::kPutOff) {
-      settler_->PutOff(job, 0, lost_reasons_);
-    } else {
-      members_[0]->lane_->DeferUnreachable(job, lost_reasons_);
+  for (uint32_t flow = 0; flow < given_back_.size(); ++flow) {
+    while (TakeGivenBack(flow, &job) || feed_->TakeJob(flow, &job)) {
+      if (on_lost_ == OnLost::kPutOff) {
+        settler_->PutOff(job, 0, lost_reasons_);
+      } else {
+        members_[0]->lane_->DeferUnreachable(job, lost_reasons_);
+      }
     }
   }
   if (done_ == members_.size() && feed_->exhausted() && in_flight_ == 0) Finish();
@@ -230,7 +240,7 @@ void RelayPool::OnMemberDone() {
   if (++done_ < members_.size()) return;
   // Lost lanes are done before the feed has ended: the rest is still to be settled.
   const bool settles = ready_ || on_lost_ == OnLost::kDefer;
-  if (settles && !draining_ && !(feed_->exhausted() && given_back_.empty())) return Wake();
+  if (settles && !draining_ && !(feed_->exhausted() && given_back_count_ == 0)) return Wake();
   Finish();
 }
 

@@ -28,10 +28,12 @@ namespace volley::pipeline {
 class JobFeed {
  public:
   virtual ~JobFeed() = default;
-  virtual bool TakeJob(Job* job) = 0;  // false: none right now
+  virtual bool TakeJob(uint32_t flow, Job* job) = 0;  // false: none right now
+  // Which flows have jobs, and how many; of those that are held none.
+  virtual FlowSet flows_waiting() const = 0;
   virtual size_t jobs_waiting() const = 0;
-  virtual bool exhausted() const = 0;  // none now and none will come
-  virtual bool paused() const = 0;     // none is to be taken for now, also none given back
+  virtual FlowSet held() const = 0;    // of these none is to be taken for now, also none given back
+  virtual bool exhausted() const = 0;  // none now, of any flow, and none will come
 };
 
 class RelayPoolEvents {
@@ -71,14 +73,15 @@ class RelayPool : private io::Timer {
 
   size_t size() const { return members_.size(); }
   const Lane& lane(size_t i) const;
-  bool idle() const { return in_flight_ == 0 && given_back_.empty(); }  // no job is in its hands
+  bool idle() const { return in_flight_ == 0 && given_back_count_ == 0; }  // no job is in its hands
 
  private:
   class Member;
 
   void OnTimer() override;
   void Wake();  // OnJobs from the loop, not from inside a callback
-  bool TakeJobFor(Member* member, Job* job);
+  bool TakeJobFor(Member* member, uint32_t flow, Job* job);
+  bool TakeGivenBack(uint32_t flow, Job* job);
   void StartLane(Member* member);
   void StartStandby();
   bool MayTake(const Member& member);
@@ -99,8 +102,10 @@ class RelayPool : private io::Timer {
   RelayPoolEvents* const events_;
   const OnLost on_lost_;
   std::vector<std::unique_ptr<Member>> members_;
-  std::deque<Job> given_back_;  // at most what was in flight
-  uint64_t in_flight_ = 0;      // jobs taken, not settled and not given back
+  std::vector<std::deque<Job>> given_back_;  // by flow; at most what was in flight
+  FlowSet flows_given_back_ = 0;             // that have any
+  size_t given_back_count_ = 0;
+  uint64_t in_flight_ = 0;  // jobs taken, not settled and not given back
   size_t lost_ = 0, done_ = 0;  // members
   io::MonoTime awaited_until_;  // relays that have not been ready yet keep their share until then
   bool ready_ = false;          // mail has been taken by a relay, here or (proven) in another shard

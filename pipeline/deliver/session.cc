@@ -275,7 +275,7 @@ void Session::OnClosed(const io::CloseInfo& info) {
 
 void Session::GiveBack(Slot& slot, const Verdict& verdict) {
   lane_->ReturnPermit(&slot.permit);
-  lane_->press_->Keep(*slot.copy);
+  lane_->press_->Keep(slot.job, *slot.copy);
   lane_->GiveBack(slot.job, verdict.command, verdict.reply);
 }
 

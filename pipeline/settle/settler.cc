@@ -66,11 +66,11 @@ std::string EnhancedText(const engine::smtp::EnhancedCode& code) {
 }
 
 Outcome Settler::Settle(const Job& job, const TryEnd& end) {
-  const absl::Time now = rules_->wall_clock();
-  LedgerSlot slot = rules_->ledger->Get(job.index);
+  const absl::Time now = rules(job).wall_clock();
+  LedgerSlot slot = rules(job).ledger->Get(job.index);
   OutcomeNote note;
   note.outcome = end.outcome;
-  const std::optional<absl::Duration> hint = Classify(end, &note);
+  const std::optional<absl::Duration> hint = Classify(rules(job), end, &note);
   slot.category = note.category;
   if (slot.first == 0) slot.first = static_cast<UnixSeconds>(absl::ToUnixSeconds(now));
   const bool throttled = ActionOf(note) == Action::kThrottle;
@@ -82,7 +82,7 @@ Outcome Settler::Settle(const Job& job, const TryEnd& end) {
   PutReply(end, now, &note);
   if (end.outcome == Outcome::kUncertain) slot.was_uncertain = true;
   if (note.outcome == Outcome::kDeferred || note.outcome == Outcome::kUncertain) {
-    const RetrySchedule& retry = end.retry != nullptr ? *end.retry : rules_->retry;
+    const RetrySchedule& retry = end.retry != nullptr ? *end.retry : rules(job).retry;
     Schedule(job, retry, static_cast<UnixSeconds>(absl::ToUnixSeconds(now)), hint, &slot, &note);
   }
   Write(job, slot, &note);
@@ -91,14 +91,15 @@ Outcome Settler::Settle(const Job& job, const TryEnd& end) {
 
 // Also decides whether a refusal is one of the recipient's: a blocklist's 550 says nothing about
 // him.
-std::optional<absl::Duration> Settler::Classify(const TryEnd& end, OutcomeNote* note) const {
+std::optional<absl::Duration> Settler::Classify(const SettleRules& rules, const TryEnd& end,
+                                                OutcomeNote* note) const {
   if (end.outcome == Outcome::kSuppressed) {
     note->category = static_cast<uint8_t>(Category::kSuppressed);
   }
   const bool refused = end.outcome == Outcome::kBounced || end.outcome == Outcome::kDeferred;
-  if (rules_->classifier == nullptr || !refused) return std::nullopt;
+  if (rules.classifier == nullptr || !refused) return std::nullopt;
   const std::string enhanced = EnhancedText(end.reply.enhanced);
-  const auto meaning = rules_->classifier->Classify({.provider = end.provider,
+  const auto meaning = rules.classifier->Classify({.provider = end.provider,
                                                      .stage = StageOf(end.command),
                                                      .code = end.reply.code.value(),
                                                      .enhanced = enhanced,
@@ -114,7 +115,7 @@ void Settler::Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds n
                        std::optional<absl::Duration> hint, LedgerSlot* slot,
                        OutcomeNote* note) const {
   if (retry.give_up_after <= absl::ZeroDuration()) return;
-  if (note->outcome == Outcome::kUncertain && rules_->uncertain == UncertainPolicy::kSkip) return;
+  if (note->outcome == Outcome::kUncertain && rules(job).uncertain == UncertainPolicy::kSkip) return;
   const DeferredTry deferred{job.index, slot->attempts, slot->first, hint};
   if (const auto due = NextTry(retry, deferred, now)) {
     slot->due = note->due = *due;
@@ -125,18 +126,18 @@ void Settler::Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds n
 }
 
 void Settler::TakeBack(const Job& job) {
-  LedgerSlot slot = rules_->ledger->Get(job.index);
+  LedgerSlot slot = rules(job).ledger->Get(job.index);
   if (slot.state != SlotState::kInFlight) return;
   slot.state = job.was;
-  rules_->ledger->Put(job.index, slot);
+  rules(job).ledger->Put(job.index, slot);
 }
 
 void Settler::PutOff(const Job& job, uint32_t lane, std::string_view why) {
-  LedgerSlot slot = rules_->ledger->Get(job.index);
+  LedgerSlot slot = rules(job).ledger->Get(job.index);
   slot.stage = engine::smtp::CommandKind::kGreeting;
   slot.code = {};
   OutcomeNote note;
-  note.unix_millis = absl::ToUnixMillis(rules_->wall_clock());
+  note.unix_millis = absl::ToUnixMillis(rules(job).wall_clock());
   slot.due = note.due = static_cast<UnixSeconds>(note.unix_millis / 1000);
   note.lane = lane;
   note.command = engine::smtp::CommandKind::kGreeting;
@@ -148,22 +149,23 @@ void Settler::TellRefusal(const TryEnd& end) {
   OutcomeNote note;
   note.index = OutcomeNote::kNobody;
   note.outcome = Outcome::kDeferred;
-  Classify(end, &note);
-  PutReply(end, rules_->wall_clock(), &note);
+  Classify(*rules_[0], end, &note);
+  PutReply(end, rules_[0]->wall_clock(), &note);
   if (notes_.Push(note)) TellNotes();
 }
 
 void Settler::Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note) {
   LedgerSlot settled = slot;
   settled.state = StateOf(note->outcome);
-  rules_->ledger->Put(job.index, settled);
+  rules(job).ledger->Put(job.index, settled);
   note->offset = job.offset;
   note->index = job.index;
+  note->flow = job.flow;
   note->attempts = settled.attempts;
   note->category = settled.category;
-  Count(note->outcome, 1);
+  Count(job.flow, note->outcome, 1);
   // One that was deferred or uncertain before is so no more.
-  if (job.was != SlotState::kPending) Count(OutcomeOf(job.was), -1);
+  if (job.was != SlotState::kPending) Count(job.flow, OutcomeOf(job.was), -1);
   while (!notes_.Push(*note)) {
     on_notes_();
     std::this_thread::sleep_for(std::chrono::microseconds(200));

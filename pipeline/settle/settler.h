@@ -1,5 +1,5 @@
-// Settler: writes down what became of each try of one shard: the recipient's slot in the ledger
-// first, then a note to the coordinator (events, counts, what is due when).
+// Settler: writes down what became of each try of one shard: the recipient's slot in his campaign's
+// ledger first, then a note to the coordinator (events, counts, what is due when).
 //
 // Threading: Begin, Settle and PutOff in the shard's thread; TakeNote in the coordinator's; count()
 //   in any. Lifetime: the rules and what they point to outlive it.
@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "engine/bounce/classify.h"
@@ -57,14 +58,18 @@ struct TryEnd {
 
 class Settler {
  public:
-  // `on_notes` is called when the coordinator should take notes soon.
+  // `rules`: of each flow, by number; not empty. `on_notes` is called when the coordinator should
+  // take notes soon.
   explicit Settler(
-      const SettleRules* rules, std::function<void()> on_notes = [] {})
-      : rules_(rules), on_notes_(std::move(on_notes)), notes_(kNotes) {}
+      std::vector<const SettleRules*> rules, std::function<void()> on_notes = [] {})
+      : rules_(std::move(rules)),
+        on_notes_(std::move(on_notes)),
+        counts_(rules_.size()),
+        notes_(kNotes) {}
 
   // --- shard ---
   // The first byte of its content goes out next.
-  void Begin(const Job& job) { rules_->ledger->Begin(job.index); }
+  void Begin(const Job& job) { rules_[job.flow]->ledger->Begin(job.index); }
   // It has not arrived after all, and will be tried again in this run.
   void TakeBack(const Job& job);
   // What the reply means is looked up. A refusal that is about our speed or our address, and not
@@ -76,7 +81,8 @@ class Settler {
   // Not tried at all: deferred, and due at once.
   void PutOff(const Job& job, uint32_t lane, std::string_view why);
   // Nobody's try ended, but a server refused something: a connection, or to go on with a session.
-  // The coordinator gets a note with index kNobody; it is left out while its ring is full.
+  // The coordinator gets a note with index kNobody; it is left out while its ring is full. What it
+  // means is looked up by the first flow's rules.
   void TellRefusal(const TryEnd& end);
 
   // --- coordinator ---
@@ -84,27 +90,33 @@ class Settler {
   // Whether every single note is worth a call: when there is nothing else to do.
   void set_eager(bool eager) { eager_.store(eager, std::memory_order_relaxed); }
 
-  // How many more (or, below zero, fewer) recipients have this outcome by what this shard did.
-  int64_t count(Outcome outcome) const {
-    return counts_[static_cast<size_t>(outcome)].load(std::memory_order_relaxed);
+  // How many more (or, below zero, fewer) recipients of a flow have this outcome by what this shard
+  // did.
+  int64_t count(Outcome outcome, uint32_t flow = 0) const {
+    return counts_[flow].of[static_cast<size_t>(outcome)].load(std::memory_order_relaxed);
   }
 
  private:
   static constexpr size_t kNotes = 4096;  // about 1 MiB a shard
-  std::optional<absl::Duration> Classify(const TryEnd& end, OutcomeNote* note) const;
+  struct alignas(io::kCacheLineBytes) Counts {
+    std::array<std::atomic<int64_t>, kOutcomes> of{};
+  };
+  const SettleRules& rules(const Job& job) const { return *rules_[job.flow]; }
+  std::optional<absl::Duration> Classify(const SettleRules& rules, const TryEnd& end,
+                                         OutcomeNote* note) const;
   void Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds now,
                 std::optional<absl::Duration> hint, LedgerSlot* slot, OutcomeNote* note) const;
   void Write(const Job& job, const LedgerSlot& slot, OutcomeNote* note);
   void TellNotes();
-  void Count(Outcome outcome, int64_t by) {
-    auto& c = counts_[static_cast<size_t>(outcome)];
+  void Count(uint32_t flow, Outcome outcome, int64_t by) {
+    auto& c = counts_[flow].of[static_cast<size_t>(outcome)];
     // Only this shard writes: a plain add, published without a locked instruction.
     c.store(c.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
   }
 
-  const SettleRules* const rules_;
+  const std::vector<const SettleRules*> rules_;
   const std::function<void()> on_notes_;
-  alignas(io::kCacheLineBytes) std::array<std::atomic<int64_t>, kOutcomes> counts_{};
+  std::vector<Counts> counts_;  // by flow
   std::atomic<bool> eager_{false};
   std::atomic<bool> told_{false};  // the coordinator has been called
   io::SpscRing<OutcomeNote> notes_;

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
-
-#include "pipeline/throttle/provider_limits.h"
 
 namespace volley::pipeline {
 namespace {
 
 constexpr uint32_t kSortAtOnce = 16384;  // jobs, before the shards are fed again
-constexpr uint32_t kCreditAll = 131072;  // jobs of all routes together with the shards, about
-constexpr uint32_t kCreditMin = 8, kCreditMax = 1024;  // of one route with one shard
-// Of one route, before it is another's turn: what a connection takes before it is renewed, or a
+// Of one lane, before it is another's turn: what a connection takes before it is renewed, or a
 // session would sit idle in the middle.
 constexpr size_t kPushAtOnce = 128;
 
@@ -20,48 +15,23 @@ std::string_view DomainOf(std::string_view address) {
   return address.substr(address.rfind('@') + 1);
 }
 
-RouteRules WithSource(RouteRules rules) {
-  if (rules.sources.empty()) rules.sources.emplace_back();
-  return rules;
-}
-
 }  // namespace
 
-struct RouteFeeder::RouteLane {
-  std::shared_ptr<const Route> route;
-  const Source* source = nullptr;
-  uint32_t adapted = 0;  // its number there
-  Queue queue;
-  std::vector<uint32_t> with_shard;  // jobs that no session has taken yet
-  size_t turn = 0;                   // the shard that is next
-  bool listed = false;
-  uint32_t failures = 0;  // in a row
-  io::MonoTime rests_until;
-  std::string why;  // what its servers said when they were last not reached
-  engine::smtp::ReplyCode code;
-};
-
-RouteFeeder::RouteFeeder(const RecipientFile* list, const Ledger* ledger, Feeder* feeder,
-                         RouteFinder* router, LimitTable* limits, Settler* settler,
-                         RouteRules rules)
-    : list_(list),
+RouteFeeder::RouteFeeder(uint8_t flow, const RecipientFile* list, const Ledger* ledger,
+                         Feeder* feeder, RouteTable* table, Settler* settler)
+    : flow_(flow),
+      list_(list),
       ledger_(ledger),
       feeder_(feeder),
-      router_(router),
-      limits_(limits),
+      table_(table),
       settler_(settler),
-      rules_(WithSource(std::move(rules))),
       next_(ledger->size(), kNone),
-      offsets_(ledger->size(), 0) {}
-
-RouteFeeder::~RouteFeeder() = default;
-
-void RouteFeeder::SetShards(std::vector<Shard*> shards) { shards_ = std::move(shards); }
+      offsets_(ledger->size(), 0) {
+  table->AddFeeder(this);
+}
 
 absl::StatusOr<bool> RouteFeeder::Step(UnixSeconds now) {
-  TakeNews();
-  TakeAnswers();
-  EndRests();
+  if (stopped_) return false;
   auto sorted = Sort(now);
   if (!sorted.ok()) return sorted;
   const bool pushed = Push();
@@ -89,7 +59,7 @@ absl::Status RouteFeeder::Place(const Job& job) {
   if (const auto next = list_->ReadAt(job.offset, &record_); !next.ok()) return next.status();
   offsets_[job.index] = job.offset;
   const std::string_view domain = DomainOf(record_.address);
-  const RouteAnswer answer = router_->Find(domain, rules_.clock());
+  const RouteAnswer answer = table_->Find(domain);
   Queue one;
   Append(&one, job.index);
   ++waiting_;
@@ -101,16 +71,14 @@ absl::Status RouteFeeder::Place(const Job& job) {
   return status_;
 }
 
-void RouteFeeder::TakeAnswers() {
-  router_->TakeAnswers([this](std::string_view domain) {
-    const auto waiting = asking_.find(absl::string_view(domain.data(), domain.size()));
-    if (waiting == asking_.end()) return;
-    const RouteAnswer answer = router_->Find(domain, rules_.clock());
-    if (answer.state == RouteAnswer::State::kAsking) return;
-    const Queue queue = waiting->second;
-    asking_.erase(waiting);
-    Apply(answer, queue);
-  });
+void RouteFeeder::OnAnswer(std::string_view domain) {
+  const auto waiting = asking_.find(absl::string_view(domain.data(), domain.size()));
+  if (waiting == asking_.end()) return;
+  const RouteAnswer answer = table_->Find(domain);
+  if (answer.state == RouteAnswer::State::kAsking) return;
+  const Queue queue = waiting->second;
+  asking_.erase(waiting);
+  Apply(answer, queue);
 }
 
 void RouteFeeder::Apply(const RouteAnswer& answer, const Queue& queue) {
@@ -126,107 +94,36 @@ void RouteFeeder::Apply(const RouteAnswer& answer, const Queue& queue) {
 }
 
 void RouteFeeder::ToRoute(const std::shared_ptr<const Route>& route, Queue* queue) {
-  const auto sources = static_cast<uint32_t>(rules_.sources.size());
+  const auto sources = static_cast<uint32_t>(table_->sources());
   while (queue->count > 0) {
-    const auto lane = LaneOf(route, queue->head % sources);
+    const auto lane = table_->LaneOf(route, queue->head % sources);
     if (!lane.ok()) return status_.Update(lane.status());
     if (sources == 1) {
-      Join(&lanes_[*lane]->queue, *queue);
+      Join(&QueueOf(*lane).queue, *queue);
       queue->count = 0;
     } else {
-      Append(&lanes_[*lane]->queue, TakeFirst(queue));
+      Append(&QueueOf(*lane).queue, TakeFirst(queue));
     }
     List(*lane);
   }
 }
 
-absl::StatusOr<uint32_t> RouteFeeder::LaneOf(const std::shared_ptr<const Route>& route,
-                                             uint32_t source) {
-  const auto [found, is_new] =
-      lane_of_.try_emplace({route->id, source}, static_cast<uint32_t>(lanes_.size()));
-  if (!is_new) return found->second;
-  if (lanes_.size() > Job::kLaneMax) {
-    return absl::ResourceExhaustedError("more than 16 million routes in one campaign");
+RouteFeeder::LaneQueue& RouteFeeder::QueueOf(uint32_t lane) {
+  while (lanes_.size() <= lane) {
+    lanes_.push_back({.queue = {},
+                      .with_shard = std::vector<uint32_t>(table_->shards().size()),
+                      .turn = lanes_.size()});
   }
-  const Source& from = rules_.sources[source];
-  const auto adapted = MakeLimits(*route, from);
-  if (!adapted.ok()) return adapted.status();
-  auto lane = std::make_unique<RouteLane>();
-  lane->route = route;
-  lane->source = &from;
-  lane->adapted = *adapted;
-  lane->with_shard.resize(shards_.size());
-  lane->turn = lanes_.size();
-  const std::lock_guard lock(lanes_mutex_);
-  lanes_.push_back(std::move(lane));
-  return found->second;
-}
-
-// Everybody else is not one provider: what is said of him holds for each route.
-std::string RouteFeeder::LimitName(const Route& route) const {
-  return route.provider == rules_.fallback ? route.name : route.provider->name;
-}
-
-absl::StatusOr<uint32_t> RouteFeeder::MakeLimits(const Route& route, const Source& source) {
-  LimitSpec spec = LimitSpecOf(*route.provider);
-  if (!spec.connections) spec.connections = rules_.connections;
-  if (rules_.adapter != nullptr && !spec.rate) spec.rate = kUnpaced;
-  const LimitKey key{.source = source.name(), .provider = LimitName(route)};
-  const auto limit = limits_->FindOrAdd(key, spec, {rules_.clock(), absl::Now()});
-  if (!limit.ok()) return limit.status();
-  if (rules_.adapter == nullptr) return 0;
-  return rules_.adapter->Add(key.source.empty() ? key.provider : key.source + " -> " + key.provider,
-                             *limit, route.provider);
-}
-
-LaneOptions RouteFeeder::PlanFor(uint32_t id) {
-  std::shared_ptr<const Route> route;
-  const Source* source;
-  {
-    const std::lock_guard lock(lanes_mutex_);
-    route = lanes_[id]->route;
-    source = lanes_[id]->source;
-  }
-  LaneOptions lane;
-  lane.relay = rules_.direct;
-  lane.relay.name = route->name;
-  lane.relay.addresses = ReachableFrom(source->address, route->addresses);
-  lane.relay.endpoints = lane.relay.addresses->Get(rules_.clock())->endpoints;
-  lane.source = source->address;
-  if (!source->helo.empty()) lane.relay.helo = source->helo;
-  if (!route->hosts.empty()) {
-    lane.relay.url.host = route->hosts[0].name;
-    lane.relay.tls_options.server_name = route->hosts[0].name;
-  }
-  if (route->provider->tls.value == engine::policy::TlsNeed::kRequired) {
-    lane.relay.tls = engine::smtp::TlsPolicy::kRequired;
-  }
-  lane.id = id;
-  lane.provider = route->provider->name;
-  lane.policy = route->provider;
-  if (const auto& retry = route->provider->retry.value; retry && !rules_.own_retry) {
-    lane.retry = {retry->first, retry->longest, retry->give_up_after};
-  }
-  lane.connections_max = rules_.connections;
-  lane.messages_per_connection = rules_.messages_per_connection;
-  lane.limits = limits_;
-  lane.limit_key = {
-      .campaign = rules_.campaign, .source = source->name(), .provider = LimitName(*route)};
-  return lane;
+  return lanes_[lane];
 }
 
 // --- Feeding ---
 
 void RouteFeeder::List(uint32_t id) {
-  RouteLane& lane = *lanes_[id];
-  if (lane.listed || lane.queue.count == 0 || lane.rests_until != io::MonoTime()) return;
+  LaneQueue& lane = QueueOf(id);
+  if (lane.listed || lane.queue.count == 0 || table_->rests(id)) return;
   lane.listed = true;
   listed_.push_back(id);
-}
-
-uint32_t RouteFeeder::Credit() const {
-  const auto lanes = static_cast<uint32_t>(std::max<size_t>(1, lanes_.size()));
-  return std::clamp(kCreditAll / lanes, kCreditMin, kCreditMax);
 }
 
 // Every listed route gets its turn once.
@@ -235,7 +132,7 @@ bool RouteFeeder::Push() {
   for (size_t n = listed_.size(); n > 0; --n) {
     const uint32_t id = listed_.front();
     listed_.pop_front();
-    lanes_[id]->listed = false;
+    lanes_[id].listed = false;
     bool ring_full = false;
     const bool pushed = PushLane(id, &ring_full);
     // Who has all he may have is listed again by news of what was taken of it; news of anybody come
@@ -247,24 +144,25 @@ bool RouteFeeder::Push() {
 }
 
 bool RouteFeeder::PushLane(uint32_t id, bool* ring_full) {
-  RouteLane& lane = *lanes_[id];
-  if (lane.rests_until != io::MonoTime()) return false;
-  for (size_t tried = 0; tried < shards_.size(); ++tried) {
-    const size_t shard = lane.turn++ % shards_.size();
+  LaneQueue& lane = lanes_[id];
+  if (table_->rests(id)) return false;
+  const size_t shards = table_->shards().size();
+  for (size_t tried = 0; tried < shards; ++tried) {
+    const size_t shard = lane.turn++ % shards;
     if (lane.queue.count > 0 && PushTo(&lane, id, shard, ring_full) > 0) return true;
   }
   return false;
 }
 
-size_t RouteFeeder::PushTo(RouteLane* lane, uint32_t id, size_t shard, bool* ring_full) {
+size_t RouteFeeder::PushTo(LaneQueue* lane, uint32_t id, size_t shard, bool* ring_full) {
   uint32_t& with = lane->with_shard[shard];
-  const uint32_t credit = Credit();
-  if (with >= credit || shards_[shard]->state() == Shard::State::kDone) return 0;
+  const uint32_t credit = table_->credit();
+  if (with >= credit || table_->shards()[shard]->state() == Shard::State::kDone) return 0;
   const size_t want = std::min<size_t>({kPushAtOnce, credit - with, lane->queue.count});
   std::array<Job, kPushAtOnce> jobs;
   const Queue before = lane->queue;
   for (size_t i = 0; i < want; ++i) jobs[i] = JobOf(TakeFirst(&lane->queue), id);
-  const size_t pushed = shards_[shard]->Push({jobs.data(), want});
+  const size_t pushed = table_->shards()[shard]->Push({jobs.data(), want});
   if (pushed < want) {  // the rest stays first in its queue
     *ring_full = true;
     lane->queue = before;
@@ -276,88 +174,14 @@ size_t RouteFeeder::PushTo(RouteLane* lane, uint32_t id, size_t shard, bool* rin
   return pushed;
 }
 
-void RouteFeeder::TakeNews() {
-  RouteNews news;
-  for (size_t shard = 0; shard < shards_.size(); ++shard) {
-    while (shards_[shard]->TakeRouteNews(&news)) {
-      RouteLane& lane = *lanes_[news.lane];
-      lane.with_shard[shard] -= std::min<uint32_t>(news.taken, lane.with_shard[shard]);
-      if (news.lost) Rest(news.lane);
-      List(news.lane);
-    }
-  }
+void RouteFeeder::OnTaken(uint32_t id, size_t shard, uint32_t jobs) {
+  LaneQueue& lane = QueueOf(id);
+  lane.with_shard[shard] -= std::min(jobs, lane.with_shard[shard]);
+  List(id);
 }
 
-// --- Servers that cannot be reached ---
-
-void RouteFeeder::Note(const OutcomeNote& note) {
-  if (note.lane >= lanes_.size()) return;
-  RouteLane& lane = *lanes_[note.lane];
-  if (rules_.adapter != nullptr) Adapt(lane, note);
-  if (note.index == OutcomeNote::kNobody) return;
-  if (note.command == engine::smtp::CommandKind::kGreeting) {
-    lane.why = note.text_view();
-    lane.code = note.code;
-    if (lane.rests_until != io::MonoTime()) DeferWaiting(note.lane);
-  } else if (lane.failures > 0 && lane.rests_until == io::MonoTime()) {
-    lane.failures = 0;
-  }
-}
-
-void RouteFeeder::Adapt(const RouteLane& lane, const OutcomeNote& note) {
-  if (note.outcome == Outcome::kDelivered) {
-    return rules_.adapter->OnDelivered(lane.adapted, rules_.clock());
-  }
-  if (note.outcome != Outcome::kBounced && note.outcome != Outcome::kDeferred) return;
-  const std::string enhanced = EnhancedText(note.enhanced);
-  rules_.adapter->OnRefused(lane.adapted,
-                            {.reply = {.provider = lane.route->provider->name,
-                                       .stage = StageOf(note.command),
-                                       .code = note.code.value(),
-                                       .enhanced = enhanced,
-                                       .text = note.text_view()},
-                             .category = static_cast<engine::bounce::Category>(note.category),
-                             .began = note.unix_millis - note.millis,
-                             .ended = note.unix_millis},
-                            rules_.clock());
-}
-
-// With what its servers said, or did not say, to those who were tried.
-void RouteFeeder::DeferWaiting(uint32_t id) {
-  RouteLane& lane = *lanes_[id];
-  const std::string why = lane.why;
-  SettleAll(&lane.queue, {.lane = id,
-                          .command = engine::smtp::CommandKind::kGreeting,
-                          .reply = {lane.code, {}, why},
-                          .provider = lane.route->provider->name});
-}
-
-void RouteFeeder::Rest(uint32_t id) {
-  RouteLane* lane = lanes_[id].get();
-  if (!lane->why.empty()) DeferWaiting(id);
-  const uint32_t doublings = std::min<uint32_t>(lane->failures++, 10);
-  const absl::Duration rest = std::min(rules_.rest_longest, rules_.rest_first * (1 << doublings));
-  if (lane->rests_until == io::MonoTime()) resting_.push_back(id);
-  lane->rests_until = rules_.clock() + rest;
-}
-
-void RouteFeeder::EndRests() {
-  if (resting_.empty()) return;
-  const io::MonoTime now = rules_.clock();
-  std::erase_if(resting_, [this, now](uint32_t id) {
-    if (lanes_[id]->rests_until > now) return false;
-    lanes_[id]->rests_until = io::MonoTime();
-    List(id);
-    return true;
-  });
-}
-
-io::MonoTime RouteFeeder::next_rest_over() const {
-  io::MonoTime next = io::MonoTime::Infinite();
-  for (const uint32_t id : resting_) {
-    if (lanes_[id]->queue.count > 0) next = std::min(next, lanes_[id]->rests_until);
-  }
-  return next;
+void RouteFeeder::SettleWaiting(uint32_t lane, const TryEnd& end) {
+  if (lane < lanes_.size() && !stopped_) SettleAll(&lanes_[lane].queue, end);
 }
 
 // --- Queues ---
@@ -383,7 +207,11 @@ uint32_t RouteFeeder::TakeFirst(Queue* queue) {
 }
 
 Job RouteFeeder::JobOf(uint32_t index, uint32_t lane) const {
-  return {.offset = offsets_[index], .lane = lane, .index = index, .was = ledger_->StateAt(index)};
+  return {.offset = offsets_[index],
+          .lane = lane,
+          .index = index,
+          .was = ledger_->StateAt(index),
+          .flow = flow_};
 }
 
 void RouteFeeder::SettleAll(Queue* queue, const TryEnd& end) {
@@ -396,21 +224,17 @@ void RouteFeeder::SettleAll(Queue* queue, const TryEnd& end) {
 
 // --- For people ---
 
-std::string_view RouteFeeder::NameOf(uint32_t lane) const {
-  return lane < lanes_.size() ? std::string_view(lanes_[lane]->route->name) : "";
-}
-
 std::vector<RouteStatus> RouteFeeder::Status() const {
   std::vector<RouteStatus> all;
-  for (const auto& lane : lanes_) {
+  for (uint32_t id = 0; id < lanes_.size(); ++id) {
     RouteStatus status;
-    status.name = lane->route->name;
-    status.provider = lane->route->provider->name;
-    status.waiting = lane->queue.count;
-    for (const uint32_t with : lane->with_shard) status.with_shards += with;
-    status.down = lane->rests_until != io::MonoTime();
-    if (status.down) status.why = lane->why;
-    status.adapted = lane->adapted;
+    status.name = table_->NameOf(id);
+    status.provider = table_->ProviderOf(id);
+    status.waiting = lanes_[id].queue.count;
+    for (const uint32_t with : lanes_[id].with_shard) status.with_shards += with;
+    status.down = table_->rests(id);
+    status.why = table_->WhyItRests(id);
+    status.adapted = table_->AdaptedOf(id);
     all.push_back(std::move(status));
   }
   return all;

@@ -16,11 +16,16 @@ class RouteLanes::Route final : public JobFeed, public RelayPoolEvents {
  public:
   Route(RouteLanes* lanes, uint32_t lane) : lanes_(lanes), lane_(lane) {
     std::vector<LaneOptions> options{lanes->plans_->PlanFor(lane)};
+    flows_.resize(options[0].flows.size());
     pool_.reset(new RelayPool(lanes->reactor_, lanes->press_, this, lanes->settler_, this,
                               std::move(options), OnLost::kDefer));
   }
 
-  void Add(const Job& job) { queue_.push_back(job); }
+  void Add(const Job& job) {
+    flows_[job.flow].queue.push_back(job);
+    waiting_ |= FlowBit(job.flow);
+    ++count_;
+  }
 
   void OnJobs() {
     if (!std::exchange(started_, true)) pool_->Start();
@@ -28,17 +33,21 @@ class RouteLanes::Route final : public JobFeed, public RelayPoolEvents {
   }
 
   // --- JobFeed ---
-  bool TakeJob(Job* job) override {
-    if (queue_.empty()) return false;
-    *job = queue_.front();
-    queue_.pop_front();
-    if (++taken_ >= queue_.size()) Tell(false);
-    if (lost_ && queue_.empty()) lanes_->Look(this);
+  bool TakeJob(uint32_t number, Job* job) override {
+    Flow& flow = flows_[number];
+    if (flow.queue.empty()) return false;
+    *job = flow.queue.front();
+    flow.queue.pop_front();
+    --count_;
+    if (flow.queue.empty()) waiting_ &= ~FlowBit(number);
+    if (++flow.taken >= flow.queue.size()) Tell(number);
+    if (lost_ && count_ == 0) lanes_->Look(this);
     return true;
   }
-  size_t jobs_waiting() const override { return queue_.size(); }
-  bool exhausted() const override { return lanes_->no_more_ && queue_.empty(); }
-  bool paused() const override { return lanes_->paused_; }
+  FlowSet flows_waiting() const override { return waiting_ & ~lanes_->held_; }
+  size_t jobs_waiting() const override { return flows_waiting() == 0 ? 0 : count_; }
+  FlowSet held() const override { return lanes_->held_; }
+  bool exhausted() const override { return lanes_->no_more_ && count_ == 0; }
 
   // --- RelayPoolEvents ---
   void OnPoolReady() override {}
@@ -61,31 +70,50 @@ class RouteLanes::Route final : public JobFeed, public RelayPoolEvents {
   void OnPoolDone() override { lanes_->Look(this); }
 
   void Lose() {
-    lost_ = true;
-    Tell(true);
+    lost_ = untold_lost_ = true;
+    Tell(0);
     lanes_->Look(this);
   }
 
-  void Tell(bool lost) {
-    untold_lost_ = untold_lost_ || lost;
-    if (taken_ == 0 && !untold_lost_) return;
-    const RouteNews news{.lane = lane_, .taken = taken_, .lost = untold_lost_};
+  void Tell(uint32_t number) {
+    Flow& flow = flows_[number];
+    if (flow.taken == 0 && !untold_lost_) return;
+    const RouteNews news{.lane = lane_, .flow = number, .taken = flow.taken, .lost = untold_lost_};
     if (!lanes_->events_->OnRouteNews(news)) return lanes_->Look(this);
-    taken_ = 0;
+    flow.taken = 0;
     untold_lost_ = false;
   }
-  bool has_untold() const { return untold_lost_ || (taken_ > 0 && taken_ >= queue_.size()); }
+  // `all`: also what is not much yet.
+  void TellAll(bool all) {
+    for (uint32_t i = 0; i < flows_.size(); ++i) {
+      if (all || flows_[i].has_untold() || untold_lost_) Tell(i);
+    }
+  }
+  bool has_untold() const {
+    return untold_lost_ || std::any_of(flows_.begin(), flows_.end(),
+                                       [](const Flow& flow) { return flow.has_untold(); });
+  }
 
   // What is left of it would be made anew by the next job.
   bool MayGo() const {
-    return open_ == 0 && queue_.empty() && pool_->idle() && !has_untold() && taken_ == 0;
+    const bool told = std::all_of(flows_.begin(), flows_.end(),
+                                  [](const Flow& flow) { return flow.taken == 0; });
+    return open_ == 0 && count_ == 0 && pool_->idle() && !untold_lost_ && told;
   }
+
+  struct Flow {
+    std::deque<Job> queue;
+    uint32_t taken = 0;
+    bool has_untold() const { return taken > 0 && taken >= queue.size(); }
+  };
 
   RouteLanes* const lanes_;
   const uint32_t lane_;
-  std::deque<Job> queue_;
+  std::vector<Flow> flows_;
+  FlowSet waiting_ = 0;  // flows that have any
+  size_t count_ = 0;     // jobs of all
   std::unique_ptr<RelayPool> pool_;
-  uint32_t taken_ = 0, open_ = 0;
+  uint32_t open_ = 0;
   bool started_ = false, lost_ = false, untold_lost_ = false, listed_ = false, fed_ = false;
 };
 
@@ -109,8 +137,9 @@ void RouteLanes::Add(std::span<const Job> jobs) {
   }
 }
 
-void RouteLanes::SetPaused(bool paused) {
-  if (std::exchange(paused_, paused) == paused || paused) return;
+void RouteLanes::SetHeld(FlowSet flows) {
+  const FlowSet before = std::exchange(held_, flows);
+  if ((before & ~flows) == 0) return;
   for (const auto& [lane, route] : routes_) route->OnJobs();
 }
 
@@ -143,7 +172,7 @@ void RouteLanes::OnRoom(bool all) {
 
 void RouteLanes::GiveUpIdle() {
   for (const auto& [lane, route] : routes_) {
-    if (route->open_ > 0 && route->queue_.empty()) route->pool_->OnJobs();
+    if (route->open_ > 0 && route->count_ == 0) route->pool_->OnJobs();
   }
 }
 
@@ -162,8 +191,7 @@ void RouteLanes::OnTimer() {
     if (found == routes_.end()) continue;
     Route& route = *found->second;
     route.listed_ = false;
-    if (route.open_ == 0 && route.queue_.empty()) route.Tell(false);
-    if (route.has_untold()) route.Tell(false);
+    route.TellAll(/*all=*/route.open_ == 0 && route.count_ == 0);
     if (route.MayGo() || (draining_ && route.open_ == 0)) {
       Remove(lane);
     } else if (route.has_untold()) {

@@ -35,9 +35,10 @@ class RoutePlans {
 };
 
 struct RouteNews {
-  uint32_t lane = 0;
-  uint32_t taken : 31 = 0;  // jobs out of its queue since the last news
-  uint32_t lost : 1 = 0;    // its servers cannot be reached: what was here is deferred
+  uint32_t lane : 24 = 0;
+  uint32_t flow : 8 = 0;
+  uint32_t taken : 31 = 0;  // jobs of the flow out of its queue since the last news
+  uint32_t lost : 1 = 0;    // its servers cannot be reached: what was here, of any flow, is deferred
 };
 static_assert(sizeof(RouteNews) == 8);
 
@@ -58,7 +59,7 @@ class RouteLanes : private io::Timer {
   ~RouteLanes() override;
 
   void Add(std::span<const Job> jobs);
-  void SetPaused(bool paused);
+  void SetHeld(FlowSet flows);  // of these no more is sent for now
   void NoMoreJobs();
   void Drain();
   // A place of a limited connection has become free. `all`: limits have changed in other ways too.
@@ -85,7 +86,8 @@ class RouteLanes : private io::Timer {
   std::vector<uint32_t> to_look_at_;
   std::deque<uint32_t> waiting_;  // for a place, in their order
   uint32_t open_ = 0;
-  bool timer_set_ = false, paused_ = false, no_more_ = false, draining_ = false, done_ = false;
+  FlowSet held_ = 0;
+  bool timer_set_ = false, no_more_ = false, draining_ = false, done_ = false;
   LaneStats stats_;
 };
 

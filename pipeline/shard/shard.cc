@@ -1,31 +1,44 @@
 #include "pipeline/shard/shard.h"
 
+#include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace volley::pipeline {
 
-Shard::Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
-             const SettleRules* rules, std::vector<LaneOptions> lanes, WakeEvent* coordinator)
-    : campaign_(campaign),
-      lanes_(std::move(lanes)),
-      coordinator_(coordinator),
-      suppressed_(std::move(suppressed)),
-      settler_(rules, [coordinator] { coordinator->Signal(); }) {}
+namespace {
 
-Shard::Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
-             const SettleRules* rules, RoutePlans* plans, WakeEvent* coordinator)
-    : campaign_(campaign),
+std::vector<const SettleRules*> RulesOf(const std::vector<ShardFlow>& flows) {
+  std::vector<const SettleRules*> rules;
+  for (const ShardFlow& flow : flows) rules.push_back(flow.rules);
+  return rules;
+}
+
+}  // namespace
+
+Shard::Shard(std::vector<ShardFlow> flows, std::vector<LaneOptions> lanes, RoutePlans* plans,
+             WakeEvent* coordinator)
+    : flows_(std::move(flows)),
+      lanes_(std::move(lanes)),
       plans_(plans),
       coordinator_(coordinator),
-      suppressed_(std::move(suppressed)),
-      settler_(rules, [coordinator] { coordinator->Signal(); }) {}
+      settler_(RulesOf(flows_), [coordinator] { coordinator->Signal(); }) {
+  for (size_t i = 0; i < flows_.size(); ++i) inboxes_.push_back(std::make_unique<Inbox>());
+}
+
+Shard::Shard(std::vector<ShardFlow> flows, std::vector<LaneOptions> lanes, WakeEvent* coordinator)
+    : Shard(std::move(flows), std::move(lanes), nullptr, coordinator) {}
+
+Shard::Shard(std::vector<ShardFlow> flows, RoutePlans* plans, WakeEvent* coordinator)
+    : Shard(std::move(flows), {}, plans, coordinator) {}
 
 Shard::~Shard() = default;
 
 void Shard::Attach(io::Reactor* reactor) {
   reactor_ = reactor;
-  press_ = std::make_unique<Press>(reactor, campaign_, suppressed_,
-                                   [this](size_t n) { return PeekJob(n); });
+  std::vector<FlowMail> mail;
+  for (const ShardFlow& flow : flows_) mail.push_back(flow.mail);
+  press_ = std::make_unique<Press>(reactor, mail, [this](size_t n) { return PeekJob(n); });
   if (plans_ != nullptr) {
     routes_.reset(new RouteLanes(reactor, press_.get(), &settler_, plans_, this));
   } else {
@@ -54,8 +67,10 @@ void Shard::Detach() {
 }
 
 size_t Shard::Push(std::span<const Job> jobs) {
-  low_told_.store(false, std::memory_order_relaxed);
-  const size_t n = ring_.PushSome(jobs);
+  if (jobs.empty()) return 0;
+  Inbox& inbox = *inboxes_[jobs[0].flow];
+  inbox.low_told.store(false, std::memory_order_relaxed);
+  const size_t n = inbox.ring.PushSome(jobs);
   if (n > 0 && hungry_.exchange(false, std::memory_order_acq_rel)) WakeReactor();
   return n;
 }
@@ -70,8 +85,8 @@ void Shard::RequestDrain() {
   WakeReactor();
 }
 
-void Shard::SetPaused(bool paused) {
-  paused_.store(paused, std::memory_order_release);
+void Shard::SetHeld(FlowSet flows) {
+  held_.store(flows, std::memory_order_release);
   WakeReactor();
 }
 
@@ -90,43 +105,66 @@ std::vector<std::string> Shard::TakeNotices() {
   return std::exchange(notices_, {});
 }
 
-bool Shard::TakeJob(Job* job) {
-  if (batch_next_ == batch_end_ && !Refill()) return false;
-  *job = batch_[batch_next_++];
+bool Shard::TakeJob(uint32_t flow, Job* job) {
+  Inbox& inbox = *inboxes_[flow];
+  if (inbox.next == inbox.end && !Refill(&inbox)) return false;
+  *job = inbox.batch[inbox.next++];
   return true;
 }
 
 const Job* Shard::PeekJob(size_t n) {
   if (routes_ != nullptr) return nullptr;  // which route is next is not known
-  if (batch_next_ == batch_end_) Refill();
-  return n < batch_end_ - batch_next_ ? &batch_[batch_next_ + n] : nullptr;
+  for (const auto& inbox : inboxes_) {
+    if (inbox->next == inbox->end) Refill(inbox.get());
+    const size_t there = inbox->end - inbox->next;
+    if (n < there) return &inbox->batch[inbox->next + n];
+    n -= there;
+  }
+  return nullptr;
 }
 
-bool Shard::Refill() {
-  batch_next_ = 0;
-  batch_end_ = ring_.PopSome(batch_);
-  if (batch_end_ == 0) {
+bool Shard::Refill(Inbox* inbox) {
+  inbox->next = 0;
+  inbox->end = inbox->ring.PopSome(inbox->batch);
+  if (inbox->end == 0) {
     hungry_.exchange(true, std::memory_order_acq_rel);
-    batch_end_ = ring_.PopSome(batch_);  // a push may have come between
+    inbox->end = inbox->ring.PopSome(inbox->batch);  // a push may have come between
   }
-  if (ring_.size_approx() < kRing / 2 && !no_more_.load(std::memory_order_relaxed) &&
-      !low_told_.exchange(true, std::memory_order_relaxed)) {
+  if (inbox->ring.size_approx() < kRing / 2 && !no_more_.load(std::memory_order_relaxed) &&
+      !inbox->low_told.exchange(true, std::memory_order_relaxed)) {
     coordinator_->Signal();
   }
-  return batch_end_ != 0;
+  return inbox->end != 0;
+}
+
+FlowSet Shard::FlowsWithJobs() const {
+  FlowSet flows = 0;
+  for (uint32_t i = 0; i < inboxes_.size(); ++i) {
+    if (!inboxes_[i]->empty()) flows |= FlowBit(i);
+  }
+  return flows & ~held();
+}
+
+FlowSet Shard::flows_waiting() const {
+  const FlowSet flows = FlowsWithJobs();
+  if (flows != 0) return flows;
+  // Whoever opens no session for want of jobs is to be woken by the next push, too.
+  hungry_.exchange(true, std::memory_order_acq_rel);
+  return FlowsWithJobs();
 }
 
 size_t Shard::jobs_waiting() const {
-  const size_t n = batch_end_ - batch_next_ + ring_.size_approx();
-  if (n > 0) return n;
-  // Whoever opens no session for want of jobs is to be woken by the next push, too.
-  hungry_.exchange(true, std::memory_order_acq_rel);
-  return ring_.size_approx();
+  size_t jobs = 0;
+  for (FlowSet flows = flows_waiting(); flows != 0; flows &= flows - 1) {
+    jobs += inboxes_[static_cast<size_t>(std::countr_zero(flows))]->size();
+  }
+  return jobs;
 }
 
 bool Shard::exhausted() const {
   // no_more_ first: what was pushed before it was set is visible after it was seen.
-  return no_more_.load(std::memory_order_acquire) && jobs_waiting() == 0;
+  return no_more_.load(std::memory_order_acquire) &&
+         std::all_of(inboxes_.begin(), inboxes_.end(), [](const auto& i) { return i->empty(); });
 }
 
 void Shard::OnRoom(bool all) {
@@ -154,13 +192,16 @@ bool Shard::TakeRouteNews(RouteNews* news) {
 // Whatever has come goes to its route's queue: one that cannot send must not stand before others.
 void Shard::OnRouteWake() {
   const bool no_more = no_more_.load(std::memory_order_acquire);
-  routes_->SetPaused(paused());
+  routes_->SetHeld(held());
   if (drain_.load(std::memory_order_acquire)) return routes_->Drain();
-  do {
-    while ((batch_end_ = ring_.PopSome(batch_)) > 0) routes_->Add({batch_.data(), batch_end_});
-    hungry_.exchange(true, std::memory_order_acq_rel);
-  } while (ring_.size_approx() > 0);
-  batch_end_ = 0;
+  for (const auto& inbox : inboxes_) {
+    do {
+      while ((inbox->end = inbox->ring.PopSome(inbox->batch)) > 0) {
+        routes_->Add({inbox->batch.data(), inbox->end});
+      }
+      hungry_.exchange(true, std::memory_order_acq_rel);
+    } while (inbox->ring.size_approx() > 0);
+  }
   if (const uint8_t room = room_.exchange(0, std::memory_order_acq_rel)) {
     if (room & kWanted) routes_->GiveUpIdle();
     if (room & (kRoom | kRoomForAll)) routes_->OnRoom((room & kRoomForAll) != 0);

@@ -29,6 +29,12 @@
 
 namespace volley::pipeline {
 
+// One of the campaigns that are sent.
+struct ShardFlow {
+  FlowMail mail;
+  const SettleRules* rules = nullptr;
+};
+
 class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents {
  public:
   enum class State : uint8_t {
@@ -38,14 +44,12 @@ class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents
     kDone,    // all work is done, every session closed
   };
 
-  // `coordinator` is signalled when the ring runs low, when there are notes to take, and at every
-  // change of state. `suppressed`: who gets no mail; null: nobody is on it (tests).
-  Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
-        const SettleRules* rules, std::vector<LaneOptions> lanes, WakeEvent* coordinator);
+  // `flows`: by number, as in the lanes' options. `coordinator` is signalled when a ring runs low,
+  // when there are notes to take, and at every change of state.
+  Shard(std::vector<ShardFlow> flows, std::vector<LaneOptions> lanes, WakeEvent* coordinator);
   // The same for mail that goes straight to the recipients' servers, each job by its route. It is
   // ready at once.
-  Shard(const Campaign* campaign, std::shared_ptr<const SuppressionSnapshot> suppressed,
-        const SettleRules* rules, RoutePlans* plans, WakeEvent* coordinator);
+  Shard(std::vector<ShardFlow> flows, RoutePlans* plans, WakeEvent* coordinator);
   ~Shard() override;
 
   // Makes the lanes on `reactor` and opens their first sessions. The reactor is stopped when all is
@@ -54,10 +58,10 @@ class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents
   void Detach();  // after the reactor's run, in its thread, before the reactor goes
 
   // --- coordinator ---
-  size_t Push(std::span<const Job> jobs);  // as many as fit
+  size_t Push(std::span<const Job> jobs);  // all of one flow; as many as fit
   void NoMoreJobs();
-  void RequestDrain();  // take no more, finish what is in flight
-  void SetPaused(bool paused);
+  void RequestDrain();          // take no more, finish what is in flight
+  void SetHeld(FlowSet flows);  // of these take no more for now
   bool TakeRouteNews(RouteNews* news);
 
   // --- any thread ---
@@ -90,10 +94,11 @@ class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents
   bool OnRouteNews(const RouteNews& news) override;
   void OnRoutesDone() override { OnPoolDone(); }
   // JobFeed
-  bool TakeJob(Job* job) override;
+  bool TakeJob(uint32_t flow, Job* job) override;
+  FlowSet flows_waiting() const override;
   size_t jobs_waiting() const override;
+  FlowSet held() const override { return held_.load(std::memory_order_acquire); }
   bool exhausted() const override;
-  bool paused() const override { return paused_.load(std::memory_order_acquire); }
   // RelayPoolEvents
   void OnPoolReady() override;
   void OnPoolFailed(std::string why) override;
@@ -103,20 +108,32 @@ class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents
   void OnParked(const ThrottleAnswer* answer) override;
   void OnPoolDone() override;
 
+  // The jobs of one flow on their way here.
+  struct Inbox {
+    bool empty() const { return next == end && ring.size_approx() == 0; }
+    size_t size() const { return end - next + ring.size_approx(); }
+    io::SpscRing<Job> ring{kRing};
+    std::array<Job, kBatch> batch;
+    size_t next = 0, end = 0;
+    std::atomic<bool> low_told{false};  // the coordinator knows that the ring is low
+  };
+
+  Shard(std::vector<ShardFlow> flows, std::vector<LaneOptions> lanes, RoutePlans* plans,
+        WakeEvent* coordinator);
   void OnWake();
   void SetState(State state);
   void SetWakeable(io::Reactor* reactor);
   void WakeReactor();
-  bool Refill();
+  bool Refill(Inbox* inbox);
+  FlowSet FlowsWithJobs() const;
   const Job* PeekJob(size_t n);
 
   void OnRouteWake();
 
-  const Campaign* const campaign_;
+  const std::vector<ShardFlow> flows_;
   const std::vector<LaneOptions> lanes_;  // empty: by routes
   RoutePlans* const plans_ = nullptr;
   WakeEvent* const coordinator_;
-  const std::shared_ptr<const SuppressionSnapshot> suppressed_;
   Settler settler_;
   std::unique_ptr<Press> press_;
   std::unique_ptr<RelayPool> pool_;  // or
@@ -130,18 +147,15 @@ class Shard : private JobFeed, private RelayPoolEvents, private RouteLanesEvents
   std::mutex wakeable_mutex_;
   io::Reactor* wakeable_ = nullptr;  // null: not attached (yet, or any more)
 
-  io::SpscRing<Job> ring_{kRing};
-  std::array<Job, kBatch> batch_;
-  size_t batch_next_ = 0, batch_end_ = 0;
+  std::vector<std::unique_ptr<Inbox>> inboxes_;  // by flow
 
   // "Wake me when you push." Both sides use read-modify-write on it, so that either the shard sees
   // the push or the coordinator sees the flag.
   mutable std::atomic<bool> hungry_{true};
-  std::atomic<bool> low_told_{false};  // the coordinator knows that the ring is low
   std::atomic<bool> no_more_{false};
   std::atomic<bool> drain_{false};
   std::atomic<bool> lost_{false};
-  std::atomic<bool> paused_{false};
+  std::atomic<FlowSet> held_{0};
   std::atomic<const Limit*> parked_by_{nullptr};
   std::atomic<LimitKind> parked_kind_{};
   std::atomic<uint32_t> sessions_open_{0};

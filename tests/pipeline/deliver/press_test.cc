@@ -65,13 +65,13 @@ class PressTest : public ::testing::Test {
     StartPress();
   }
   void StartPress() {
-    press_ = std::make_unique<Press>(
-        reactor_.get(), campaign_.get(),
-        *SuppressionSnapshot::Load(folder_.path("state"), campaign_->list()),
-        [this](size_t n) -> const Job* {
-          peeked_.push_back(n);
-          return n < jobs_.size() ? &jobs_[n] : nullptr;
-        });
+    const FlowMail mail{campaign_.get(),
+                        *SuppressionSnapshot::Load(folder_.path("state"), campaign_->list())};
+    press_ = std::make_unique<Press>(reactor_.get(), std::span(&mail, 1),
+                                     [this](size_t n) -> const Job* {
+                                       peeked_.push_back(n);
+                                       return n < jobs_.size() ? &jobs_[n] : nullptr;
+                                     });
   }
   void Suppress(std::string_view address, std::string_view list) {
     Suppression entry;

@@ -62,7 +62,7 @@ class SettlerTest : public ::testing::Test {
   std::unique_ptr<Ledger> ledger_;
   SettleRules rules_;
   int calls_ = 0;
-  Settler settler_{&rules_, [this] { ++calls_; }};
+  Settler settler_{{&rules_}, [this] { ++calls_; }};
 };
 
 TEST_F(SettlerTest, WritesSlotAndNoteOfEachOutcome) {
@@ -263,7 +263,7 @@ TEST_F(SettlerTest, ASlowCoordinatorLosesNoNote) {
   constexpr uint32_t kJobs = 20'000;
   MakeLedger(kJobs);
   std::atomic<bool> called{false};
-  Settler settler(&rules_, [&called] { called = true; });
+  Settler settler({&rules_}, [&called] { called = true; });
   std::thread shard([&settler] {
     for (uint32_t i = 0; i < kJobs; ++i) {
       settler.Settle({.offset = i, .index = i}, {.outcome = Outcome::kDelivered});
@@ -290,7 +290,7 @@ TEST_F(SettlerTest, EagerNotesAreNeverLeftLying) {
   constexpr uint32_t kJobs = 20'000;
   MakeLedger(kJobs);
   std::atomic<uint32_t> calls{0};
-  Settler settler(&rules_, [&calls] {
+  Settler settler({&rules_}, [&calls] {
     calls.fetch_add(1);
     calls.notify_one();
   });

@@ -47,7 +47,7 @@ class Process {
     rules_.wall_clock = [this] { return Now(); };
     feeder_.emplace(&list, ledger_.get(), uncertain);
     shard_ =
-        std::make_unique<Shard>(&world->campaign(), nullptr, &rules_, std::move(lanes), &wake_);
+        std::make_unique<Shard>(OneFlow(world->campaign(), &rules_), std::move(lanes), &wake_);
     shard_->Attach(&reactor_);
   }
   // REQUIRES: it has ended, or is buried.

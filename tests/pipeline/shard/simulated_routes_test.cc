@@ -132,7 +132,7 @@ class DirectRun {
         limits_
             .FindOrAdd({.campaign = "sim"}, {.connections = connections}, {io::MonoTime(), Now()})
             .ok());
-    shard_ = std::make_unique<Shard>(&world->campaign(), nullptr, &rules_, routes_.get(), &wake_);
+    shard_ = std::make_unique<Shard>(OneFlow(world->campaign(), &rules_), routes_.get(), &wake_);
     rooms_.shard = shard_.get();
     routes_->SetShards({shard_.get()});
     shard_->Attach(world->reactor());

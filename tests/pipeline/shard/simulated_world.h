@@ -34,6 +34,10 @@ struct Books {
   io::SimStats stats;
 };
 
+inline std::vector<ShardFlow> OneFlow(const Campaign& campaign, const SettleRules* rules) {
+  return {{{&campaign, nullptr}, rules}};
+}
+
 class World {
  public:
   // With `domains` the recipients are in d0.example.com, d1.example.com, ... by turns.
@@ -91,7 +95,7 @@ class World {
     SettleRules rules;
     rules.ledger = ledger->get();
     rules.retry.give_up_after = absl::ZeroDuration();  // nobody feeds them again here
-    Shard shard(campaign_.get(), nullptr, &rules, std::move(lanes), &coordinator);
+    Shard shard(OneFlow(*campaign_, &rules), std::move(lanes), &coordinator);
     Books books;
     RecipientRecord record;
     uint64_t offset = campaign_->recipients().first_offset();
