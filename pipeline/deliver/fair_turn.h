@@ -1,9 +1,10 @@
-// FairTurn: whose job a lane takes next when several campaigns have some: urgent flows (transactional
-// mail) before all others, and among equals by deficit round robin (Shreedhar and Varghese 1996).
+// FairTurn: whose job a lane takes next when several campaigns have some: urgent flows
+// (transactional mail) before all others, and among equals by deficit round robin (Shreedhar and
+// Varghese 1996).
 //
-// A flow that comes to its turn may take as many jobs as its weight says; one that has none, or whose
-// own limits refuse, passes, and what it did not use is gone: nobody saves up a claim. A job counts
-// one, as limits do, whatever its size.
+// A flow that comes to its turn may take as many jobs as its weight says; one that has none, or
+// whose own limits refuse, passes, and what it did not use is gone: nobody saves up a claim. A job
+// counts one, as limits do, whatever its size.
 //
 // Threading: one thread. Lifetime: value.
 #ifndef VOLLEY_PIPELINE_DELIVER_FAIR_TURN_H_

@@ -54,7 +54,7 @@ class JobSource {
   virtual FlowSet flows_waiting() const = 0;  // which have jobs
   virtual size_t jobs_waiting() const = 0;    // of all flows
   virtual bool exhausted() const = 0;         // none now, and none will come but by GiveBack
-  virtual bool all_settled() const = 0;  // exhausted, and none is in flight in any lane
+  virtual bool all_settled() const = 0;       // exhausted, and none is in flight in any lane
 };
 
 class LaneEvents {

@@ -5,8 +5,7 @@
 
 namespace volley::pipeline {
 
-Press::Part::Part(const FlowMail& mail)
-    : campaign(mail.campaign), maker(&mail.campaign->recipe()) {
+Press::Part::Part(const FlowMail& mail) : campaign(mail.campaign), maker(&mail.campaign->recipe()) {
   if (mail.suppressed != nullptr) suppressed.emplace(mail.suppressed);
 }
 

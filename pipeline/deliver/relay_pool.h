@@ -105,7 +105,7 @@ class RelayPool : private io::Timer {
   std::vector<std::deque<Job>> given_back_;  // by flow; at most what was in flight
   FlowSet flows_given_back_ = 0;             // that have any
   size_t given_back_count_ = 0;
-  uint64_t in_flight_ = 0;  // jobs taken, not settled and not given back
+  uint64_t in_flight_ = 0;      // jobs taken, not settled and not given back
   size_t lost_ = 0, done_ = 0;  // members
   io::MonoTime awaited_until_;  // relays that have not been ready yet keep their share until then
   bool ready_ = false;          // mail has been taken by a relay, here or (proven) in another shard

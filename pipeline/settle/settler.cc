@@ -100,10 +100,10 @@ std::optional<absl::Duration> Settler::Classify(const SettleRules& rules, const 
   if (rules.classifier == nullptr || !refused) return std::nullopt;
   const std::string enhanced = EnhancedText(end.reply.enhanced);
   const auto meaning = rules.classifier->Classify({.provider = end.provider,
-                                                     .stage = StageOf(end.command),
-                                                     .code = end.reply.code.value(),
-                                                     .enhanced = enhanced,
-                                                     .text = end.reply.text});
+                                                   .stage = StageOf(end.command),
+                                                   .code = end.reply.code.value(),
+                                                   .enhanced = enhanced,
+                                                   .text = end.reply.text});
   note->category = static_cast<uint8_t>(meaning.category);
   note->rule_bytes = static_cast<uint8_t>(meaning.rule.copy(note->rule.data(), note->rule.size()));
   const Action action = ActionOf(*note);
@@ -115,7 +115,8 @@ void Settler::Schedule(const Job& job, const RetrySchedule& retry, UnixSeconds n
                        std::optional<absl::Duration> hint, LedgerSlot* slot,
                        OutcomeNote* note) const {
   if (retry.give_up_after <= absl::ZeroDuration()) return;
-  if (note->outcome == Outcome::kUncertain && rules(job).uncertain == UncertainPolicy::kSkip) return;
+  if (note->outcome == Outcome::kUncertain && rules(job).uncertain == UncertainPolicy::kSkip)
+    return;
   const DeferredTry deferred{job.index, slot->attempts, slot->first, hint};
   if (const auto due = NextTry(retry, deferred, now)) {
     slot->due = note->due = *due;

@@ -1,6 +1,6 @@
 // RouteFeeder: puts those of one campaign who are to be tried into queues, one for each lane of the
-// RouteTable, and feeds each queue to the shards as far as the lane takes: one that is slow, limited
-// or down holds nobody else up.
+// RouteTable, and feeds each queue to the shards as far as the lane takes: one that is slow,
+// limited or down holds nobody else up.
 //
 //   Feeder -> Sort(): domain -> RouteTable -> queue of the lane -> Push(): shards
 //
@@ -12,8 +12,8 @@
 // what was taken makes room for more. When a lane's servers cannot be reached, all that wait for
 // it are deferred, and it rests before it is tried again.
 //
-// Threading: the coordinator's thread. Lifetime: what is passed in outlives it. Errors: DataLoss: the
-// list is damaged; as RouteTable.
+// Threading: the coordinator's thread. Lifetime: what is passed in outlives it. Errors: DataLoss:
+// the list is damaged; as RouteTable.
 #ifndef VOLLEY_PIPELINE_SHARD_ROUTE_FEEDER_H_
 #define VOLLEY_PIPELINE_SHARD_ROUTE_FEEDER_H_
 

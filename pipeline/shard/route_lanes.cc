@@ -96,8 +96,8 @@ class RouteLanes::Route final : public JobFeed, public RelayPoolEvents {
 
   // What is left of it would be made anew by the next job.
   bool MayGo() const {
-    const bool told = std::all_of(flows_.begin(), flows_.end(),
-                                  [](const Flow& flow) { return flow.taken == 0; });
+    const bool told =
+        std::all_of(flows_.begin(), flows_.end(), [](const Flow& flow) { return flow.taken == 0; });
     return open_ == 0 && count_ == 0 && pool_->idle() && !untold_lost_ && told;
   }
 

@@ -38,7 +38,7 @@ struct RouteNews {
   uint32_t lane : 24 = 0;
   uint32_t flow : 8 = 0;
   uint32_t taken : 31 = 0;  // jobs of the flow out of its queue since the last news
-  uint32_t lost : 1 = 0;    // its servers cannot be reached: what was here, of any flow, is deferred
+  uint32_t lost : 1 = 0;  // its servers cannot be reached: what was here, of any flow, is deferred
 };
 static_assert(sizeof(RouteNews) == 8);
 

@@ -1,12 +1,12 @@
 // RouteTable: the lanes of a run without relays, one for each source of ours and each route (the
-// servers that take mail for a domain), whichever campaigns send through them: their limits, how the
-// shards' sessions are made, and which of them rest because their servers were not reached.
+// servers that take mail for a domain), whichever campaigns send through them: their limits, how
+// the shards' sessions are made, and which of them rest because their servers were not reached.
 //
 // Each campaign sorts its recipients into queues for these lanes and feeds them (RouteFeeder); the
 // table tells all of them what shards and the name service answer.
 //
-// Threading: the coordinator's thread; PlanFor from any. Lifetime: what is passed in outlives it; it
-// outlives its feeders. Errors: as LimitTable::FindOrAdd.
+// Threading: the coordinator's thread; PlanFor from any. Lifetime: what is passed in outlives it;
+// it outlives its feeders. Errors: as LimitTable::FindOrAdd.
 #ifndef VOLLEY_PIPELINE_SHARD_ROUTE_TABLE_H_
 #define VOLLEY_PIPELINE_SHARD_ROUTE_TABLE_H_
 
@@ -61,7 +61,8 @@ class RouteTable final : public RoutePlans {
   void SetShards(std::vector<Shard*> shards);  // before the first Step; not empty
   void AddFeeder(RouteFeeder* feeder);         // by flow
 
-  // Lets every campaign sort and push a slice of what there is. False: nothing more can be done now.
+  // Lets every campaign sort and push a slice of what there is. False: nothing more can be done
+  // now.
   absl::StatusOr<bool> Step(UnixSeconds now);
   // Of any shard; not what was settled here.
   void Note(const OutcomeNote& note);

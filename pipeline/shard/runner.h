@@ -1,12 +1,13 @@
-// Runner: sends one campaign, or goes on with one that was broken off: starts the shards, feeds
+// Runner: sends campaigns, or goes on with those that were broken off: starts the shards, feeds
 // them with who is to be tried, writes events, tells progress, and stops them in order. It ends
 // when nobody is left to be tried: a recipient that was deferred is waited for.
 //
-// While it runs, other processes ask and command it over the socket `control` in the campaign's
-// folder (campaign_status.h has the words).
+// Campaigns that are sent together share lanes, sessions and limits. Each has its ledger, events,
+// schedule and breaker, and is paused or cancelled by itself (campaign_run.h); transactional ones
+// go first, and others share by weight (fair_turn.h).
 //
-// The ledger is written by the shards and synced every few seconds. When it cannot be synced, or
-// the events cannot be written, the shards stop at once and what they have settled is kept.
+// Ledgers are written by the shards and synced every few seconds. When one cannot be synced, or
+// events cannot be written, the shards stop at once and what they have settled is kept.
 //
 // The calling thread is the coordinator: feeder and settle writer in one, woken by the shards when
 // a ring runs low. The first shard goes ahead: only when a relay is ready for it do the others
@@ -65,33 +66,44 @@ struct DirectOptions {
   io::Resolver* resolver = nullptr;  // outlives the run
 };
 
-struct RunOptions {
-  std::vector<Relay> relays;            // resolved; at least one with a weight over 0
-  std::optional<DirectOptions> direct;  // instead of relays
+// What one campaign wants.
+struct CampaignOptions {
   std::shared_ptr<const SuppressionSnapshot> suppressed;  // who gets no mail
-  std::shared_ptr<const engine::policy::ProviderPack> providers =
-      engine::policy::ProviderPack::BuiltIn();
+  uint32_t weight = 1;                                    // of its share in lanes; not 0
   // Copies that cannot be made before the campaign stops; 0: no limit.
   uint64_t render_failures_max = 0;
   const engine::bounce::Classifier* classifier = nullptr;  // null: the built-in rules
   Schedule schedule;                                       // when it may send
-  LimitSpec limits;       // of the whole campaign; relays have their own
-  std::string quota_dir;  // where quotas are kept over restarts; made if need be
+  LimitSpec limits;                                        // rate and quota of the whole campaign
   // The state directory whose suppression list gets the addresses that bounce for good; empty: none
   // does.
   std::string bounce_dir;
   RetrySchedule retry;
   UncertainPolicy uncertain = UncertainPolicy::kSkip;
-  bool adapt = true;                              // limits follow what servers say
-  double breaker_share = Breaker::kDefaultShare;  // 0: it goes on whatever is refused
-  uint32_t shards = 1;                            // at most `connections` for each relay
+  double breaker_share = Breaker::kDefaultShare;        // 0: it goes on whatever is refused
+  std::function<void(const RunProgress&)> on_progress;  // every 200 ms
+  std::function<void(const std::string&)> on_notice;    // words for people, now and then
+};
+
+struct CampaignToRun {
+  Campaign* campaign = nullptr;
+  CampaignOptions options;
+};
+
+// What all campaigns of a run have in common.
+struct RunOptions {
+  std::vector<Relay> relays;            // resolved; at least one with a weight over 0
+  std::optional<DirectOptions> direct;  // instead of relays
+  std::shared_ptr<const engine::policy::ProviderPack> providers =
+      engine::policy::ProviderPack::BuiltIn();
+  std::string quota_dir;  // where quotas are kept over restarts; made if need be
+  bool adapt = true;      // limits follow what servers say
+  uint32_t shards = 1;    // at most `connections` for each relay
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
   io::ReactorOptions reactor;
   // How often the user asked to stop (Ctrl-C): 1 finishes what is in flight, 2 returns at once.
   const std::atomic<int>* interrupts = nullptr;
-  std::function<void(const RunProgress&)> on_progress;  // every 200 ms
-  std::function<void(const std::string&)> on_notice;    // words for people, now and then
 };
 
 // One relay's part of a run, or that of all mail that went without one ("mx"), all shards together.
@@ -126,10 +138,12 @@ struct RunResult {
 // Everybody who is not settled for good, nor uncertain, becomes cancelled.
 void CancelRest(Ledger* ledger);
 
-// Commits a new campaign once a relay is ready. Errors: Unavailable: no relay can be used, why,
+// Commits new campaigns once a relay is ready. One result for each, in their order. REQUIRES: 1 to
+// kFlowsMax campaigns, none twice. Errors: Unavailable: no relay can be used, why,
 // and what to do; FailedPrecondition: another process is sending it; DataLoss: recipients.bin or
 // ledger.bin; ResourceExhausted: the disk is full; as CreateReactor.
-absl::StatusOr<RunResult> RunCampaign(Campaign* campaign, const RunOptions& options);
+absl::StatusOr<std::vector<RunResult>> RunCampaigns(std::vector<CampaignToRun> campaigns,
+                                                    const RunOptions& options);
 
 }  // namespace volley::pipeline
 

@@ -23,7 +23,8 @@
 // connections there is no time (Infinite): OnRoom.
 //
 // Several campaigns may send through one lane (flows). What belongs to one of them is asked for its
-// jobs only; what they share is one set, so that the lane has one turn on it, whoever's job is next.
+// jobs only; what they share is one set, so that the lane has one turn on it, whoever's job is
+// next.
 //
 // Threading: one thread (its shard's); the limits behind it are shared. Lifetime: the LimitTable
 // outlives it; leases outlive neither. No allocation, no lock after making it.

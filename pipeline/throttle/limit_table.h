@@ -43,7 +43,8 @@ class LimitTable {
   // Every limit that applies to `lane`, which has all parts filled in that it knows. `campaigns`:
   // those that send through it, by flow; none: the lane's own is the only one.
   // ResourceExhausted: more than one set can hold.
-  absl::StatusOr<LimitSet> SetFor(const LimitKey& lane, std::span<const std::string> campaigns = {});
+  absl::StatusOr<LimitSet> SetFor(const LimitKey& lane,
+                                  std::span<const std::string> campaigns = {});
 
   // Lets the warm-ups follow the calendar. Call it again at the time it returns (InfiniteFuture:
   // never) and after the wall clock was set; it says OnRoom if more is allowed.
