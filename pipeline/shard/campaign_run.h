@@ -73,6 +73,7 @@ class CampaignRun {
 
   // --- the end ---
   absl::Status Close(absl::Status status);  // with that of the run; after the last note
+  absl::Status Flush() { return recorder_->Flush(); }
   RunResult Result();
   RunProgress Progress() const;
 

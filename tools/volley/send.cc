@@ -171,7 +171,7 @@ absl::StatusOr<absl::Duration> RetryFlag(std::string_view flag, const std::strin
 }
 
 absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind,
-                             pipeline::RunOptions* run) {
+                             pipeline::CampaignOptions* run) {
   if (!flags.retry_for.empty()) {
     const auto span = RetryFlag("--retry-for", flags.retry_for);
     if (!span.ok()) return span.status();
@@ -187,23 +187,28 @@ absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind
   return absl::OkStatus();
 }
 
-pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const SendFlags& flags,
-                                    Progress* progress) {
+pipeline::CampaignOptions MakeCampaignOptions(const CampaignDefinition& definition,
+                                              const SendFlags& flags, Progress* progress) {
+  pipeline::CampaignOptions options;
+  options.limits.rate = definition.rate;
+  options.limits.quota = definition.quota;
+  if (!flags.keep_bounced) options.bounce_dir = flags.campaign.state_dir;
+  options.render_failures_max = flags.render_failures_max;
+  options.breaker_share = *BreakerShare(flags.breaker);
+  options.on_progress = [progress](const pipeline::RunProgress& p) { progress->Sending(p); };
+  options.on_notice = [progress](const std::string& text) { progress->Notice(text); };
+  return options;
+}
+
+pipeline::RunOptions MakeRunOptions(const CampaignDefinition& definition, const SendFlags& flags) {
   pipeline::RunOptions run;
   run.connections = definition.connections.value_or(pipeline::kDefaultConnections);
   run.shards = flags.shards == 0 ? DefaultShards(run.connections) : flags.shards;
   run.messages_per_connection =
       definition.messages_per_connection.value_or(pipeline::kDefaultMessagesPerConnection);
-  run.limits.rate = definition.rate;
-  run.limits.quota = definition.quota;
   run.quota_dir = flags.campaign.state_dir + "/quotas";
-  if (!flags.keep_bounced) run.bounce_dir = flags.campaign.state_dir;
-  run.render_failures_max = flags.render_failures_max;
   run.adapt = !flags.fixed_limits;
-  run.breaker_share = *BreakerShare(flags.breaker);
   run.interrupts = &g_interrupts;
-  run.on_progress = [progress](const pipeline::RunProgress& p) { progress->Sending(p); };
-  run.on_notice = [progress](const std::string& text) { progress->Notice(text); };
   return run;
 }
 
@@ -252,25 +257,27 @@ int Send(const CLI::App& command, const SendFlags& flags) {
   }
   if (!suppressed.ok()) return ReportError(suppressed.status());
   RaiseFileLimit();
-  pipeline::RunOptions run = MakeRunOptions(*definition, flags, &progress);
+  pipeline::RunOptions run = MakeRunOptions(*definition, flags);
   run.relays = std::move(relays);
   if (*direct) {
     auto how = ReadDirect(definition->relays[0], flags, resolver->get());
     if (!how.ok()) return ReportError(how.status());
     run.direct = *std::move(how);
   }
-  run.suppressed = *std::move(suppressed);
   run.providers = policy->providers;
-  run.classifier = policy->rules.get();
   run.reactor.backend = *backend;
-  run.schedule = *schedule;
-  if (absl::Status s = ReadSettleFlags(flags, (*campaign)->kind(), &run); !s.ok()) {
+  pipeline::CampaignOptions options = MakeCampaignOptions(*definition, flags, &progress);
+  options.suppressed = *std::move(suppressed);
+  options.classifier = policy->rules.get();
+  options.schedule = *schedule;
+  if (absl::Status s = ReadSettleFlags(flags, (*campaign)->kind(), &options); !s.ok()) {
     return ReportError(s);
   }
   CatchInterrupts();
-  auto result = RunCampaign(campaign->get(), run);
+  auto results = RunCampaigns({{campaign->get(), std::move(options)}}, run);
   progress.Clear();
-  if (!result.ok()) return ReportError(result.status());
+  if (!results.ok()) return ReportError(results.status());
+  const pipeline::RunResult* result = &results->front();
 
   const Totals totals = MakeTotals(**campaign, *result);
   if (flags.json) {

@@ -173,7 +173,7 @@ TEST_F(PressTest, KeepsASignatureForARetryOfTheSameCopy) {
   Start();
   Sent(1);
   copy_.signature = kMarker;  // shows whether it is used
-  press_->Keep(copy_);
+  press_->Keep(jobs_[0], copy_);
   EXPECT_THAT(Sent(0), Not(StartsWith(kMarker)));
   EXPECT_THAT(Sent(1), StartsWith(kMarker));
   EXPECT_EQ(Sent(1), Fresh(1));

@@ -46,8 +46,7 @@ class Process {
     rules_.uncertain = uncertain;
     rules_.wall_clock = [this] { return Now(); };
     feeder_.emplace(&list, ledger_.get(), uncertain);
-    shard_ =
-        std::make_unique<Shard>(OneFlow(world->campaign(), &rules_), std::move(lanes), &wake_);
+    shard_ = std::make_unique<Shard>(OneFlow(world->campaign(), &rules_), std::move(lanes), &wake_);
     shard_->Attach(&reactor_);
   }
   // REQUIRES: it has ended, or is buried.

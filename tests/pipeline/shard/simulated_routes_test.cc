@@ -116,25 +116,23 @@ class DirectRun {
     rules_.retry = {absl::Seconds(2), absl::Seconds(30), absl::Minutes(3)};
     rules_.wall_clock = [this] { return Now(); };
     feeder_.emplace(&list, ledger_.get(), UncertainPolicy::kSkip);
-    settler_.emplace(&rules_, [this] { TakeNotes(); });
+    settler_.emplace(std::vector<const SettleRules*>{&rules_}, [this] { TakeNotes(); });
     RouteRules rules;
     rules.direct.helo = "sender.example.org";
-    rules.campaign = "sim";
+    rules.flows = {{.campaign = "sim"}};
     rules.own_retry = true;
     rules.connections = connections;
     rules.rest_first = absl::Seconds(2);
     rules.rest_longest = absl::Seconds(30);
     rules.fallback = &ProviderPack::BuiltIn()->fallback();
     rules.clock = [this] { return world_->reactor()->Now(); };
-    routes_ = std::make_unique<RouteFeeder>(&list, ledger_.get(), &*feeder_, &finder, &limits_,
-                                            &*settler_, std::move(rules));
-    EXPECT_TRUE(
-        limits_
-            .FindOrAdd({.campaign = "sim"}, {.connections = connections}, {io::MonoTime(), Now()})
-            .ok());
-    shard_ = std::make_unique<Shard>(OneFlow(world->campaign(), &rules_), routes_.get(), &wake_);
+    table_.emplace(&finder, &limits_, std::move(rules));
+    routes_ = std::make_unique<RouteFeeder>(uint8_t{0}, &list, ledger_.get(), &*feeder_, &*table_,
+                                            &*settler_);
+    EXPECT_TRUE(limits_.FindOrAdd({}, {.connections = connections}, {io::MonoTime(), Now()}).ok());
+    shard_ = std::make_unique<Shard>(OneFlow(world->campaign(), &rules_), &*table_, &wake_);
     rooms_.shard = shard_.get();
-    routes_->SetShards({shard_.get()});
+    table_->SetShards({shard_.get()});
     shard_->Attach(world->reactor());
   }
   ~DirectRun() {
@@ -169,7 +167,7 @@ class DirectRun {
     TakeNotes();
     const auto now = static_cast<UnixSeconds>(absl::ToUnixSeconds(Now()));
     for (;;) {
-      const auto more = routes_->Step(now);
+      const auto more = table_->Step(now);
       ASSERT_TRUE(more.ok()) << more.status();
       if (!*more) break;
     }
@@ -184,7 +182,7 @@ class DirectRun {
     while (settler_->TakeNote(&note)) Take(note);
   }
   void Take(const OutcomeNote& note) {
-    routes_->Note(note);
+    table_->Note(note);
     if (note.index == OutcomeNote::kNobody) return;
     ++notes_;
     if (note.due != 0) feeder_->OnDue(note.index, note.due);
@@ -228,6 +226,7 @@ class DirectRun {
   std::unique_ptr<Ledger> ledger_;
   std::optional<Feeder> feeder_;
   std::optional<Settler> settler_;
+  std::optional<RouteTable> table_;
   std::unique_ptr<RouteFeeder> routes_;
   std::unique_ptr<Shard> shard_;
   Alarm alarm_;
