@@ -119,7 +119,7 @@ class DirectRun {
     settler_.emplace(std::vector<const SettleRules*>{&rules_}, [this] { TakeNotes(); });
     RouteRules rules;
     rules.direct.helo = "sender.example.org";
-    rules.flows = {{.campaign = "sim"}};
+    rules.flows = {{"sim", {}}};
     rules.own_retry = true;
     rules.connections = connections;
     rules.rest_first = absl::Seconds(2);
