@@ -135,6 +135,7 @@ std::vector<KeySpec> OtherKeys(const Place& place, std::string_view table, Campa
   }
   if (table == "limits") {
     return {{"connections", Count(place, "connections", 1, kMaxConnections, &d->connections)},
+            {"weight", Count(place, "weight", 1, kWeightMax, &d->weight)},
             {"messages_per_connection",
              Count(place, "messages_per_connection", 0, UINT32_MAX, &d->messages_per_connection)},
             {"rate", Rate(place, "rate", CheckRate, &d->rate)},
@@ -328,6 +329,7 @@ std::string FormatCampaignFile(const CampaignDefinition& definition, const Froze
   if (!headers.empty()) tables["campaign"].insert_or_assign("headers", headers);
   PutCount(&tables["campaign"], "dkim_expires_days", d.dkim_expires_days);
   PutCount(&tables["limits"], "connections", d.connections);
+  PutCount(&tables["limits"], "weight", d.weight);
   PutCount(&tables["limits"], "messages_per_connection", d.messages_per_connection);
   if (d.rate) tables["limits"].insert_or_assign("rate", FormatRate(*d.rate));
   if (d.quota) tables["limits"].insert_or_assign("quota", FormatRate(*d.quota));
@@ -368,6 +370,7 @@ CampaignDefinition Overlay(const CampaignDefinition& base, const CampaignDefinit
     d.attachments.inline_files = over.attachments.inline_files;
   }
   if (over.connections) d.connections = over.connections;
+  if (over.weight) d.weight = over.weight;
   if (over.rate) d.rate = over.rate;
   if (over.quota) d.quota = over.quota;
   if (over.messages_per_connection) d.messages_per_connection = over.messages_per_connection;

@@ -86,12 +86,14 @@ struct CampaignDefinition {
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below
   std::optional<RateSpec> rate, quota;              // of the whole campaign
+  std::optional<uint32_t> weight;                   // among campaigns sent together; default 1
 };
 
 inline constexpr uint32_t kDefaultConnections = 10;
 // Relays and providers dislike endless connections, and a reconnect each hundred costs under 1 %.
 inline constexpr uint32_t kDefaultMessagesPerConnection = 100;
 inline constexpr uint32_t kMaxConnections = 50'000;
+inline constexpr uint32_t kWeightMax = 1000;
 inline constexpr uint32_t kDkimExpiresDaysMax = 365;
 inline constexpr uint32_t kMessageMbMax = 150;     // the most any large provider takes
 inline constexpr uint32_t kDefaultMessageMb = 25;  // what all of them take

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "io/base/check.h"
-#include "pipeline/settle/outcome.h"
 
 namespace volley::pipeline {
 

@@ -14,6 +14,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "pipeline/settle/outcome.h"
+
 namespace volley::pipeline {
 
 // Bits of flows, by number.
@@ -38,8 +40,8 @@ class FairTurn {
  private:
   struct Round {
     FlowSet members = 0;
-    uint32_t flow = 0;  // whose turn it is
-    uint32_t left = 0;  // jobs of its turn
+    uint32_t flow = kFlowsMax - 1;  // whose turn it is; the first one follows
+    uint32_t left = 0;              // jobs of its turn
   };
   const std::vector<FlowShare> shares_;
   Round urgent_, others_;

@@ -100,8 +100,7 @@ class Runner final : private RoomListener {
 };
 
 void Runner::Notice(const std::string& text) const {
-  const auto& on_notice = campaigns_[0].options.on_notice;
-  if (on_notice) on_notice(text);
+  if (options_.on_notice) options_.on_notice(text);
 }
 
 std::vector<LaneFlow> Runner::Flows() const {
@@ -304,8 +303,8 @@ absl::Status Runner::FeedShards() {
 bool Runner::NothingIsLeft() const {
   const bool all_lost =
       std::all_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->shard->lost(); });
-  return all_lost || std::all_of(runs_.begin(), runs_.end(),
-                                 [](const auto& r) { return r->nothing_left(); });
+  return all_lost ||
+         std::all_of(runs_.begin(), runs_.end(), [](const auto& r) { return r->nothing_left(); });
 }
 
 // Of one that was stopped some may be with the shards still: they are left where they are.
@@ -380,7 +379,8 @@ void Runner::FollowLimits(io::MonoTime now) {
   if (absl::Now() >= plans_change_) plans_change_ = limits_->FollowPlans(absl::Now());
   if (now >= next_sync_) {
     next_sync_ = now + kSyncQuotasEvery;
-    limits_->Sync().IgnoreError();  // what is lost with the machine's power was counted, at most twice
+    limits_->Sync()
+        .IgnoreError();  // what is lost with the machine's power was counted, at most twice
   }
   if (adapter_) adapter_->Tick(now);
   if (!std::exchange(limits_changed_, false)) return;

@@ -104,6 +104,7 @@ struct RunOptions {
   io::ReactorOptions reactor;
   // How often the user asked to stop (Ctrl-C): 1 finishes what is in flight, 2 returns at once.
   const std::atomic<int>* interrupts = nullptr;
+  std::function<void(const std::string&)> on_notice;  // words for people, now and then
 };
 
 // One relay's part of a run, or that of all mail that went without one ("mx"), all shards together.

@@ -16,6 +16,7 @@ namespace volley::tools {
 
 struct CampaignFlags {
   std::string file;
+  std::vector<std::string> more_files;  // `send` only
   std::string state_dir = "./volley-state";
   pipeline::CampaignDefinition over;  // what flags gave
   RelayFlags relay;                   // `send` only

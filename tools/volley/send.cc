@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "io/resolver/resolver.h"
 #include "pipeline/campaign/campaign.h"
@@ -37,6 +38,7 @@ constexpr const char* kFooter = R"(Examples:
   volley send newsletter.toml
   volley send newsletter.toml --dry-run
   volley send newsletter.toml        # again: goes on where it was stopped or killed
+  volley send news.toml receipts.toml  # together, over the same connections; transactional first
   volley send --from 'Ann <ann@example.org>' --to people.csv --subject 'Hello {{first_name}}' \
               --text hello.txt --via smtp://127.0.0.1:2525 --kind transactional
   volley send --from-eml finished.eml --to people.csv --via gmail --user ann@gmail.com \
@@ -188,15 +190,14 @@ absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind
 }
 
 pipeline::CampaignOptions MakeCampaignOptions(const CampaignDefinition& definition,
-                                              const SendFlags& flags, Progress* progress) {
+                                              const SendFlags& flags) {
   pipeline::CampaignOptions options;
   options.limits.rate = definition.rate;
   options.limits.quota = definition.quota;
   if (!flags.keep_bounced) options.bounce_dir = flags.campaign.state_dir;
   options.render_failures_max = flags.render_failures_max;
   options.breaker_share = *BreakerShare(flags.breaker);
-  options.on_progress = [progress](const pipeline::RunProgress& p) { progress->Sending(p); };
-  options.on_notice = [progress](const std::string& text) { progress->Notice(text); };
+  options.weight = definition.weight.value_or(1);
   return options;
 }
 
@@ -217,77 +218,214 @@ int ExitCode(const pipeline::RunResult& result, const Totals& totals) {
   return totals.delivered + totals.suppressed == totals.recipients ? 0 : 1;
 }
 
-int Send(const CLI::App& command, const SendFlags& flags) {
-  auto definition = ReadDefinition(command, flags.campaign);
-  if (!definition.ok()) return ReportError(definition.status());
-  if (absl::Status s = CheckDefinition(*definition, !flags.dry_run); !s.ok()) {
-    return ReportError(s);
+// One of the campaigns of a command, until it is sent.
+struct Prepared {
+  SendFlags flags;  // with its file
+  CampaignDefinition definition;
+  OwnPolicy policy;
+  pipeline::Schedule schedule;
+  std::unique_ptr<Campaign> campaign;
+  pipeline::PreflightResult preflight;
+  pipeline::CampaignOptions options;
+};
+
+// What describes one campaign cannot be said of several.
+absl::Status CheckSeveral(const CLI::App& command) {
+  for (const char* flag : {"--name", "--to", "--from", "--subject", "--text", "--html", "--amp",
+                           "--from-eml", "--limit", "--kind", "--start"}) {
+    if (command.get_option(flag)->count() == 0) continue;
+    return absl::InvalidArgumentError(fmt::format(
+        "{} describes one campaign, and several are to be sent: write it into its file", flag));
   }
-  auto policy = ReadOwnPolicy(definition->policy);
-  if (!policy.ok()) return ReportError(policy.status());
+  return absl::OkStatus();
+}
+
+// Campaigns that are sent together share lanes.
+absl::Status CheckSameWay(const Prepared& first, const Prepared& other) {
+  const CampaignDefinition &a = first.definition, &b = other.definition;
+  std::string_view what;
+  if (a.relays != b.relays) what = "relays (via)";
+  if (a.policy.providers_path != b.policy.providers_path) what = "providers ([policy])";
+  if (a.policy.rules_path != b.policy.rules_path) what = "rules ([policy])";
+  if (a.connections != b.connections) what = "connections ([limits])";
+  if (a.messages_per_connection != b.messages_per_connection) {
+    what = "messages_per_connection ([limits])";
+  }
+  if (what.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("campaigns \"{}\" and \"{}\" have different {}: what is sent together shares "
+                  "its connections. Give the flag once for all, or send them by two commands",
+                  a.name, b.name, what));
+}
+
+absl::StatusOr<Prepared> ReadOne(const CLI::App& command, const SendFlags& flags,
+                                 const std::string& file) {
+  Prepared one;
+  one.flags = flags;
+  one.flags.campaign.file = file;
+  auto definition = ReadDefinition(command, one.flags.campaign);
+  if (!definition.ok()) return definition.status();
+  one.definition = *std::move(definition);
+  if (absl::Status s = CheckDefinition(one.definition, !flags.dry_run); !s.ok()) return s;
+  auto policy = ReadOwnPolicy(one.definition.policy);
+  if (!policy.ok()) return policy.status();
+  one.policy = *std::move(policy);
+  return one;
+}
+
+absl::StatusOr<std::vector<Prepared>> ReadAll(const CLI::App& command, const SendFlags& flags) {
+  std::vector<std::string> files = {flags.campaign.file};
+  files.insert(files.end(), flags.campaign.more_files.begin(), flags.campaign.more_files.end());
+  if (files.size() > pipeline::kFlowsMax) {
+    return absl::InvalidArgumentError(fmt::format("{} campaigns: one command sends at most {}",
+                                                  files.size(), pipeline::kFlowsMax));
+  }
+  if (files.size() > 1) {
+    if (absl::Status s = CheckSeveral(command); !s.ok()) return s;
+  }
+  std::vector<Prepared> all;
+  for (const std::string& file : files) {
+    auto one = ReadOne(command, flags, file);
+    if (!one.ok()) return one.status();
+    for (const Prepared& other : all) {
+      if (absl::Status s = CheckSameWay(other, *one); !s.ok()) return s;
+      if (pipeline::CampaignId(other.definition.name) !=
+          pipeline::CampaignId(one->definition.name)) {
+        continue;
+      }
+      return absl::InvalidArgumentError(
+          fmt::format("two campaigns are called \"{}\"", one->definition.name));
+    }
+    all.push_back(*std::move(one));
+  }
+  return all;
+}
+
+absl::Status Prepare(const std::vector<pipeline::Relay>& relays, io::Resolver* resolver,
+                     Progress* progress, Prepared* one) {
+  const SendFlags& flags = one->flags;
+  auto campaign = PrepareCampaign(one->definition, flags, progress);
+  if (!campaign.ok()) return campaign.status();
+  one->campaign = *std::move(campaign);
+  if (flags.dry_run) return absl::OkStatus();
+  Campaign& of = *one->campaign;
+  if (absl::Status s = KeepOwnPolicy(of.dir(), of.committed(), &one->policy); !s.ok()) return s;
+  auto preflight = PreflightBeforeSend(of, relays, flags.preflight, resolver);
+  if (!preflight.ok()) return preflight.status();
+  one->preflight = *std::move(preflight);
+  absl::StatusOr<std::shared_ptr<const pipeline::SuppressionSnapshot>> suppressed = of.suppressed();
+  if (*suppressed == nullptr) {
+    suppressed = pipeline::SuppressionSnapshot::Load(flags.campaign.state_dir, of.list());
+  }
+  if (!suppressed.ok()) return suppressed.status();
+  one->options = MakeCampaignOptions(one->definition, flags);
+  one->options.suppressed = *std::move(suppressed);
+  one->options.classifier = one->policy.rules.get();
+  one->options.schedule = one->schedule;
+  return ReadSettleFlags(flags, of.kind(), &one->options);
+}
+
+// All campaigns of a command on one line.
+class ProgressOfAll {
+ public:
+  ProgressOfAll(Progress* progress, size_t campaigns) : progress_(progress), of_(campaigns) {}
+  void Sending(size_t campaign, const pipeline::RunProgress& p) {
+    of_[campaign] = p;
+    if (campaign + 1 < of_.size()) return;
+    pipeline::RunProgress all = p;
+    for (size_t i = 0; i < campaign; ++i) {
+      all.recipients += of_[i].recipients;
+      for (size_t o = 0; o < pipeline::kOutcomes; ++o) all.counts[o] += of_[i].counts[o];
+      all.next_try = std::min(all.next_try, of_[i].next_try);
+      all.paused = all.paused && of_[i].paused;
+    }
+    progress_->Sending(all);
+  }
+
+ private:
+  Progress* const progress_;
+  std::vector<pipeline::RunProgress> of_;
+};
+
+// The worst of all campaigns'.
+int PrintResults(const std::vector<Prepared>& all, const std::vector<pipeline::RunResult>& results,
+                 bool json) {
+  uint64_t sent = 0;
+  for (const auto& result : results) sent += Sent(result);
+  int code = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Campaign& campaign = *all[i].campaign;
+    const Totals totals = MakeTotals(campaign, results[i], sent);
+    if (json) {
+      PrintSummaryJson(campaign, results[i], totals, all[i].preflight);
+    } else {
+      PrintSummary(campaign, results[i], totals);
+    }
+    code = std::max(code, ExitCode(results[i], totals));
+  }
+  std::fflush(stdout);
+  return code;
+}
+
+int Send(const CLI::App& command, const SendFlags& flags) {
+  auto all = ReadAll(command, flags);
+  if (!all.ok()) return ReportError(all.status());
+  const CampaignDefinition& definition = all->front().definition;
   const auto backend = ParseBackendChoice(flags.io);
   if (!backend.ok()) return ReportError(backend.status());
   auto resolver = MakeResolver(flags.preflight);
   if (!resolver.ok()) return ReportError(resolver.status());
-  const auto direct = pipeline::IsDirect(definition->relays);
+  const auto direct = pipeline::IsDirect(definition.relays);
   if (!direct.ok()) return ReportError(direct.status());
-  std::vector<pipeline::Relay> relays;
+  pipeline::RunOptions run = MakeRunOptions(definition, flags);
   if (!flags.dry_run && !*direct) {
-    auto found = FindRelays(definition->relays, resolver->get());
+    auto found = FindRelays(definition.relays, resolver->get());
     if (!found.ok()) return ReportError(found.status());
-    relays = *std::move(found);
+    run.relays = *std::move(found);
   }
-  const auto schedule = ReadSchedule(*definition, flags);
-  if (!flags.dry_run && !schedule.ok()) return ReportError(schedule.status());
+  for (Prepared& one : *all) {
+    auto schedule = ReadSchedule(one.definition, one.flags);
+    if (!flags.dry_run && !schedule.ok()) return ReportError(schedule.status());
+    if (schedule.ok()) one.schedule = *std::move(schedule);
+  }
   Progress progress(!flags.no_progress && !flags.json);
-  auto campaign = PrepareCampaign(*definition, flags, &progress);
-  if (!campaign.ok()) return ReportError(campaign.status());
-  if (flags.dry_run) return DryRun(**campaign, flags.json);
+  int worst = 0;
+  for (Prepared& one : *all) {
+    if (absl::Status s = Prepare(run.relays, resolver->get(), &progress, &one); !s.ok()) {
+      return ReportError(s);
+    }
+    if (flags.dry_run) worst = std::max(worst, DryRun(*one.campaign, flags.json));
+  }
+  if (flags.dry_run) return worst;
 
-  if (absl::Status s = KeepOwnPolicy((*campaign)->dir(), (*campaign)->committed(), &*policy);
-      !s.ok()) {
-    return ReportError(s);
-  }
-  const auto preflight = PreflightBeforeSend(**campaign, relays, flags.preflight, resolver->get());
-  if (!preflight.ok()) return ReportError(preflight.status());
-  absl::StatusOr<std::shared_ptr<const pipeline::SuppressionSnapshot>> suppressed =
-      (*campaign)->suppressed();
-  if (*suppressed == nullptr) {
-    suppressed = pipeline::SuppressionSnapshot::Load(flags.campaign.state_dir, (*campaign)->list());
-  }
-  if (!suppressed.ok()) return ReportError(suppressed.status());
   RaiseFileLimit();
-  pipeline::RunOptions run = MakeRunOptions(*definition, flags);
-  run.relays = std::move(relays);
   if (*direct) {
-    auto how = ReadDirect(definition->relays[0], flags, resolver->get());
+    auto how = ReadDirect(definition.relays[0], flags, resolver->get());
     if (!how.ok()) return ReportError(how.status());
     run.direct = *std::move(how);
   }
-  run.providers = policy->providers;
+  run.providers = all->front().policy.providers;
   run.reactor.backend = *backend;
-  pipeline::CampaignOptions options = MakeCampaignOptions(*definition, flags, &progress);
-  options.suppressed = *std::move(suppressed);
-  options.classifier = policy->rules.get();
-  options.schedule = *schedule;
-  if (absl::Status s = ReadSettleFlags(flags, (*campaign)->kind(), &options); !s.ok()) {
-    return ReportError(s);
+  run.on_notice = [&progress](const std::string& text) { progress.Notice(text); };
+  ProgressOfAll shown(&progress, all->size());
+  std::vector<pipeline::CampaignToRun> to_run;
+  for (size_t i = 0; i < all->size(); ++i) {
+    Prepared& one = (*all)[i];
+    one.options.on_progress = [&shown, i](const pipeline::RunProgress& p) { shown.Sending(i, p); };
+    const std::string who = all->size() == 1 ? "" : one.campaign->id() + ": ";
+    one.options.on_notice = [&progress, who](const std::string& text) {
+      progress.Notice(who + text);
+    };
+    to_run.push_back({one.campaign.get(), std::move(one.options)});
   }
   CatchInterrupts();
-  auto results = RunCampaigns({{campaign->get(), std::move(options)}}, run);
+  const auto results = RunCampaigns(std::move(to_run), run);
   progress.Clear();
   if (!results.ok()) return ReportError(results.status());
-  const pipeline::RunResult* result = &results->front();
-
-  const Totals totals = MakeTotals(**campaign, *result);
-  if (flags.json) {
-    PrintSummaryJson(**campaign, *result, totals, *preflight);
-  } else {
-    PrintSummary(**campaign, *result, totals);
-  }
-  std::fflush(stdout);
-  if (result->abandoned) _exit(130);  // shards still run: no destructor may touch what they use
-  return ExitCode(*result, totals);
+  const int code = PrintResults(*all, *results, flags.json);
+  // Shards still run: no destructor may touch what they use.
+  if (results->front().abandoned) _exit(130);
+  return code;
 }
 
 }  // namespace
@@ -297,6 +435,11 @@ void AddSendCommand(CLI::App& app, int* exit_code) {
   command->footer(kFooter);
   auto flags = std::make_shared<SendFlags>();
   AddSendFlags(command, flags.get());
+  command
+      ->add_option("MORE", flags->campaign.more_files,
+                   "Further campaign files, sent at the same time over the same connections: "
+                   "transactional ones first, others by their weight ([limits])")
+      ->excludes(command->get_option("--resume"));
   command->callback([command, flags, exit_code] { *exit_code = Send(*command, *flags); });
 }
 

@@ -70,7 +70,11 @@ void PrintRelays(const pipeline::RunResult& r) {
 
 }  // namespace
 
-Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult& r) {
+uint64_t Sent(const pipeline::RunResult& r) {
+  return r.final.count(Outcome::kDelivered) - r.delivered_before;
+}
+
+Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult& r, uint64_t sent) {
   Totals t{};
   // Those who were not admitted are recipients that the run never saw.
   t.recipients = r.final.recipients + campaign.import().suppressed;
@@ -82,9 +86,8 @@ Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult&
   t.rejected = campaign.import().rejected + r.final.count(Outcome::kUnrenderable);
   t.left = r.final.recipients - r.final.settled();
   t.elapsed_s = absl::ToDoubleSeconds(r.final.elapsed);
-  const double delivered = static_cast<double>(t.delivered - r.delivered_before);
-  t.messages_per_s = t.elapsed_s > 0 ? delivered / t.elapsed_s : 0;
-  t.cpu_us_per_message = delivered == 0 ? 0 : CpuSeconds() * 1e6 / delivered;
+  t.messages_per_s = t.elapsed_s > 0 ? static_cast<double>(Sent(r)) / t.elapsed_s : 0;
+  t.cpu_us_per_message = sent == 0 ? 0 : CpuSeconds() * 1e6 / static_cast<double>(sent);
   return t;
 }
 

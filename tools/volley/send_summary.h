@@ -15,7 +15,10 @@ struct Totals {
   double elapsed_s, messages_per_s, cpu_us_per_message;
 };
 
-Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult& result);
+// `sent`: messages that the process delivered, of all its campaigns.
+Totals MakeTotals(const pipeline::Campaign& campaign, const pipeline::RunResult& result,
+                  uint64_t sent);
+uint64_t Sent(const pipeline::RunResult& result);  // by this run
 void PrintSummary(const pipeline::Campaign& campaign, const pipeline::RunResult& result,
                   const Totals& totals);
 void PrintSummaryJson(const pipeline::Campaign& campaign, const pipeline::RunResult& result,
