@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <idn2.h>
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <toml++/toml.h>
 
 #include <CLI/CLI.hpp>
@@ -77,6 +78,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);
   app.set_version_flag("--version", VersionText);
   app.footer("volley COMMAND --help shows each command's options, with examples.");
+  // At a limit of the file size (ulimit -f) a write fails, as on a full disk: an orderly stop.
+  signal(SIGXFSZ, SIG_IGN);
   int exit_code = 0;
   volley::tools::AddSendCommand(app, &exit_code);
   volley::tools::AddPlanCommand(app, &exit_code);

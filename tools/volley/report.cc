@@ -1,6 +1,8 @@
 #include "tools/volley/report.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,6 +19,7 @@
 #include "tools/volley/campaign_folder.h"
 #include "tools/volley/printable.h"
 #include "tools/volley/progress.h"
+#include "tools/volley/report_html.h"
 
 namespace volley::tools {
 namespace {
@@ -34,7 +37,8 @@ constexpr char kFooter[] =
     "Examples:\n"
     "  volley report newsletter                  totals, providers, reasons, times\n"
     "  volley report newsletter --json | jq .categories\n"
-    "  volley report newsletter --csv recipients.csv\n\n"
+    "  volley report newsletter --csv recipients.csv\n"
+    "  volley report newsletter --html report.html   one page with charts, for a browser\n\n"
     "It may be asked while the campaign is being sent. Exit code: 0, or 2 when there is no such "
     "campaign\nor a file cannot be read or written.";
 
@@ -46,7 +50,7 @@ constexpr size_t kBars = 24, kBarWidth = 50;
 struct ReportFlags {
   std::string campaign;
   std::string state_dir = "volley-state";
-  std::string csv;
+  std::string csv, html;
   bool json = false;
 };
 
@@ -236,19 +240,48 @@ nlohmann::ordered_json Json(const Report& r) {
   return out;
 }
 
+// What servers said may be cut in the middle of a character.
+std::string JsonText(const Report& report) {
+  return Json(report).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+// Into a new file that only its owner reads; "-": standard output. One that could not be written
+// whole is taken away again.
+template <typename Write>
+absl::Status WriteNewFile(std::string_view flag, const std::string& path, const Write& write) {
+  if (path == "-") return write(stdout);
+  const auto failed = [&](std::string_view what, int error) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} {}: cannot {} it: {}", flag, path, what, std::strerror(error)));
+  };
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return failed("make", errno);
+  std::FILE* file = fdopen(fd, "w");
+  absl::Status status = write(file);
+  const int error = std::ferror(file) != 0 ? ENOSPC : 0;
+  if (const bool closed = std::fclose(file) == 0; status.ok() && (!closed || error != 0)) {
+    status = failed("write", closed ? error : errno);
+  }
+  if (!status.ok()) unlink(path.c_str());
+  return status;
+}
+
 int WriteCsv(const std::string& folder, const std::string& path) {
-  if (path == "-") {
-    const absl::Status status = pipeline::WriteRecipientsCsv(folder, stdout);
-    return status.ok() ? 0 : ReportError(status);
-  }
-  const auto close = [](std::FILE* f) { std::fclose(f); };
-  const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen(path.c_str(), "wxe"), close);
-  if (file == nullptr) {
-    return ReportError(absl::FailedPreconditionError(
-        fmt::format("--csv {}: cannot make it: {}", path, std::strerror(errno))));
-  }
-  const absl::Status status = pipeline::WriteRecipientsCsv(folder, file.get());
+  const absl::Status status = WriteNewFile("--csv", path, [&folder](std::FILE* file) {
+    return pipeline::WriteRecipientsCsv(folder, file);
+  });
   return status.ok() ? 0 : ReportError(status);
+}
+
+int WriteHtml(const Report& report, const std::string& path) {
+  const std::string page = ReportHtml(report, JsonText(report));
+  const absl::Status status = WriteNewFile("--html", path, [&page](std::FILE* file) {
+    std::fwrite(page.data(), 1, page.size(), file);
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return ReportError(status);
+  if (path != "-") fmt::print("{}: {} bytes; open it in a browser\n", path, Grouped(page.size()));
+  return 0;
 }
 
 int Run(const ReportFlags& flags) {
@@ -257,10 +290,9 @@ int Run(const ReportFlags& flags) {
   if (!flags.csv.empty()) return WriteCsv(*folder, flags.csv);
   const auto report = pipeline::MakeReport(*folder);
   if (!report.ok()) return ReportError(report.status());
+  if (!flags.html.empty()) return WriteHtml(*report, flags.html);
   if (flags.json) {
-    // What servers said may be cut in the middle of a character.
-    fmt::print("{}\n", Json(*report).dump(-1, ' ', false,
-                                          nlohmann::ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", JsonText(*report));
   } else {
     Print(*report);
   }
@@ -279,6 +311,9 @@ void AddReportCommand(CLI::App& app, int* exit_code) {
   CLI::Option* json = command->add_flag("--json", flags->json, "One JSON object");
   command->add_option("--csv", flags->csv, "A line for each recipient into this new file; -: here")
       ->excludes(json);
+  command->add_option("--html", flags->html, "A page with charts into this new file; -: here")
+      ->excludes(json)
+      ->excludes("--csv");
   command->callback([flags, exit_code] { *exit_code = Run(*flags); });
 }
 

@@ -59,8 +59,6 @@ void CatchInterrupts() {
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  // At a limit of the file size (ulimit -f) a write fails, as on a full disk: an orderly stop.
-  signal(SIGXFSZ, SIG_IGN);
 }
 
 // One shard delivers over 100,000 small messages a second; more help only where there are cores,
