@@ -15,6 +15,7 @@ pkg_check_modules(IDN REQUIRED IMPORTED_TARGET libidn)  # SASLprep; libidn2 has 
 pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)           # what replies mean
 pkg_check_modules(PSL REQUIRED IMPORTED_TARGET libpsl)        # organisational domains
 pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)   # volley.db
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)         # events that were moved away
 pkg_check_modules(GMIME REQUIRED IMPORTED_TARGET gmime-3.0)   # finished messages as templates
 
 # liburing 2.3: the static library, because the ring's inline parts and the library must match.

@@ -4,12 +4,14 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <utility>
 #include <vector>
+
+#include "pipeline/report/event_bytes.h"
+#include "pipeline/settle/event_compressor.h"
 
 namespace volley::pipeline {
 namespace {
@@ -70,23 +72,32 @@ class LineParser {
   ondemand::document document_;
 };
 
-struct CloseFile {
-  void operator()(std::FILE* f) const { std::fclose(f); }
-};
+// Where there are both, the plain one is the older and whole.
+absl::StatusOr<std::unique_ptr<EventBytes>> OpenEither(const std::string& path) {
+  auto plain = EventBytes::Open(path);
+  if (!absl::IsNotFound(plain.status())) return plain;
+  auto compressed = EventBytes::Open(path + std::string(kZstdSuffix));
+  return absl::IsNotFound(compressed.status()) ? std::move(plain) : std::move(compressed);
+}
 
 absl::Status ReadFile(const std::string& path, LineParser* parser,
                       const std::function<void(const Event&)>& on_event, EventsRead* read) {
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
-  if (file == nullptr) {
-    return absl::UnavailableError(fmt::format("cannot open {}: {}", path, std::strerror(errno)));
-  }
+  auto file = OpenEither(path);
+  if (!file.ok()) return file.status();
   std::vector<char> buffer((size_t{1} << 20) + simdjson::SIMDJSON_PADDING);
   const size_t room = buffer.size() - simdjson::SIMDJSON_PADDING;
   size_t kept = 0;        // bytes of a line that is not whole yet
   bool too_long = false;  // the line at hand: passed over up to its end
   Event event;
-  while (const size_t n = std::fread(buffer.data() + kept, 1, room - kept, file.get())) {
-    const size_t end = kept + n;
+  for (;;) {
+    const auto n = (*file)->Read(buffer.data() + kept, room - kept);
+    if (absl::IsDataLoss(n.status())) {
+      read->damaged.emplace_back(n.status().message());
+      return absl::OkStatus();
+    }
+    if (!n.ok()) return n.status();
+    if (*n == 0) return absl::OkStatus();
+    const size_t end = kept + *n;
     size_t begin = 0;
     while (const void* found = std::memchr(buffer.data() + begin, '\n', end - begin)) {
       const auto at = static_cast<size_t>(static_cast<const char*>(found) - buffer.data());
@@ -108,10 +119,6 @@ absl::Status ReadFile(const std::string& path, LineParser* parser,
     }
     std::memmove(buffer.data(), buffer.data() + begin, kept);
   }
-  if (std::ferror(file.get())) {
-    return absl::UnavailableError(fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -131,7 +138,10 @@ absl::Status ReadEvents(const std::string& folder,
   std::error_code ec;
   uint32_t oldest = 0;
   const auto moved = [&folder](uint32_t n) { return fmt::format("{}/events.{}.jsonl", folder, n); };
-  while (std::filesystem::exists(moved(oldest + 1), ec)) ++oldest;
+  while (std::filesystem::exists(moved(oldest + 1), ec) ||
+         std::filesystem::exists(moved(oldest + 1) + std::string(kZstdSuffix), ec)) {
+    ++oldest;
+  }
   const std::string newest = folder + "/events.jsonl";
   if (oldest == 0 && !std::filesystem::exists(newest, ec)) {
     return absl::NotFoundError(fmt::format("{} is missing: nothing has been tried yet", newest));

@@ -1,6 +1,7 @@
 // EventReader: the events of a campaign, from its events.jsonl and the files that were moved away
-// before it, oldest first; line by line, so that any number of them needs little memory. Reading
-// while another process writes is fine: the half line at the end is left for another time.
+// before it, compressed or not, oldest first; line by line, so that any number of them needs little
+// memory. Reading while another process writes is fine: the half line at the end is left for
+// another time.
 //
 // Threading: one thread. Errors: Unavailable for a file that cannot be read; a line that is no
 // event is counted and passed over. Bounds: lines over kLineMax count as such.
@@ -11,6 +12,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -30,6 +32,7 @@ struct Event {
 struct EventsRead {
   uint64_t events = 0;
   uint64_t bad_lines = 0;
+  std::vector<std::string> damaged;  // compressed files whose end could not be read, and how
 };
 
 inline constexpr size_t kEventLineMax = 16 * 1024;

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
+#include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "engine/message/utf8.h"
@@ -80,14 +82,14 @@ std::string_view EventName(const OutcomeNote& note) {
   return "";
 }
 
-EventLog::EventLog(std::string folder, std::string_view campaign, uint64_t bytes_max)
+EventLog::EventLog(std::string folder, std::string_view campaign, const EventLogOptions& options)
     : folder_(std::move(folder)),
       campaign_([&] {
         std::string text;
         AppendJsonString(campaign, &text);
         return text;
       }()),
-      bytes_max_(bytes_max) {
+      options_(options) {
   buffer_.reserve(kBufferBytes + 4096);
 }
 
@@ -98,9 +100,10 @@ EventLog::~EventLog() {
 
 absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(const std::string& folder,
                                                          std::string_view campaign,
-                                                         uint64_t bytes_max) {
-  std::unique_ptr<EventLog> log(new EventLog(folder, campaign, bytes_max));
+                                                         const EventLogOptions& options) {
+  std::unique_ptr<EventLog> log(new EventLog(folder, campaign, options));
   if (absl::Status s = log->OpenFile(); !s.ok()) return s;
+  if (options.compress) log->CompressMoved();  // what an earlier run did not come to
   return log;
 }
 
@@ -192,18 +195,44 @@ void EventLog::WriteOut() {
   bytes_ += done;
   buffer_.clear();
   if (!status_.ok() && fd_ >= 0) bytes_ = CutHalfLine(fd_, bytes_);
-  if (status_.ok() && bytes_ >= bytes_max_) Rotate();
+  if (status_.ok() && bytes_ >= options_.bytes_max) Rotate();
 }
 
+// As they are: plain, compressed, or (after a kill at the wrong moment) both.
 void EventLog::Rotate() {
+  if (compressor_.busy()) return;
   std::error_code ec;
+  const auto exists = [&](uint32_t number, std::string_view suffix) {
+    return std::filesystem::exists(PathOf(number) + std::string(suffix), ec);
+  };
   uint32_t last = 0;
-  while (std::filesystem::exists(PathOf(last + 1), ec)) ++last;
+  while (exists(last + 1, "") || exists(last + 1, kZstdSuffix)) ++last;
   for (uint32_t i = last + 1; i > 0; --i) {
-    if (rename(PathOf(i - 1).c_str(), PathOf(i).c_str()) != 0) return Fail("cannot rename", errno);
+    for (const std::string_view suffix : {std::string_view(), kZstdSuffix}) {
+      if (!exists(i - 1, suffix)) continue;
+      const std::string from = PathOf(i - 1) + std::string(suffix);
+      const std::string to = PathOf(i) + std::string(suffix);
+      if (rename(from.c_str(), to.c_str()) != 0) return Fail("cannot rename", errno);
+    }
   }
   close(fd_);
   OpenFile().IgnoreError();
+  if (options_.compress) CompressMoved();
+}
+
+void EventLog::CompressMoved() {
+  std::error_code ec;
+  std::vector<std::string> plain;
+  for (uint32_t i = 1;; ++i) {
+    const bool is_plain = std::filesystem::exists(PathOf(i), ec);
+    if (is_plain) plain.push_back(PathOf(i));
+    if (!is_plain && !std::filesystem::exists(PathOf(i) + std::string(kZstdSuffix), ec)) break;
+  }
+  compressor_.Start(std::move(plain));
+}
+
+absl::Status EventLog::TakeWarning() {
+  return compressor_.busy() ? absl::OkStatus() : compressor_.TakeWarning();
 }
 
 absl::Status EventLog::Flush() {

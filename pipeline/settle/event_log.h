@@ -11,8 +11,10 @@
 //   throttled   no try: a limit was changed because of what a server said
 //
 // A file that has grown over `bytes_max` is moved to events.1.jsonl (and that one to .2, ...) and
-// a new one begun: nothing is deleted. What is in memory is written before Flush() returns; a line
-// is whole or not there, but for a crash of the machine.
+// a new one begun: nothing is deleted. With `compress` those that were moved become .jsonl.zst, in
+// another thread; while that works no further file is moved, and events.jsonl grows a little
+// longer. What is in memory is written before Flush() returns; a line is whole or not there, but
+// for a crash of the machine.
 //
 // Threading: one thread (the coordinator). Errors: the first one stays, and names the file.
 #ifndef VOLLEY_PIPELINE_SETTLE_EVENT_LOG_H_
@@ -27,20 +29,25 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "pipeline/settle/event_compressor.h"
 #include "pipeline/settle/outcome.h"
 
 namespace volley::pipeline {
 
 std::string_view EventName(const OutcomeNote& note);
 
+struct EventLogOptions {
+  static constexpr uint64_t kLeastBytes = 64 << 10;
+  uint64_t bytes_max = uint64_t{1} << 30;
+  bool compress = false;
+};
+
 class EventLog {
  public:
-  static constexpr uint64_t kDefaultBytesMax = uint64_t{1} << 30;
-
   // Goes on with the file in `folder` that is there. Readable by its owner only.
   static absl::StatusOr<std::unique_ptr<EventLog>> Open(const std::string& folder,
                                                         std::string_view campaign,
-                                                        uint64_t bytes_max = kDefaultBytesMax);
+                                                        const EventLogOptions& options = {});
   ~EventLog();
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
@@ -55,10 +62,13 @@ class EventLog {
   // What Add and Flush met until now.
   const absl::Status& status() const { return status_; }
   absl::Status Flush();
+  // What could not be compressed, once: it stays as it was, and nothing is lost.
+  absl::Status TakeWarning();
 
  private:
   static constexpr size_t kBufferBytes = 256 * 1024;
-  EventLog(std::string folder, std::string_view campaign, uint64_t bytes_max);
+  EventLog(std::string folder, std::string_view campaign, const EventLogOptions& options);
+  void CompressMoved();
   absl::Status OpenFile();
   void WriteOut();
   void Rotate();
@@ -67,13 +77,14 @@ class EventLog {
 
   const std::string folder_;
   const std::string campaign_;  // as a JSON string
-  const uint64_t bytes_max_;
+  const EventLogOptions options_;
   int fd_ = -1;
   uint64_t bytes_ = 0;  // in the file
   std::string buffer_;
   int64_t second_ = -1;      // whose text is in
   std::string second_text_;  // "2026-11-24T03:40:00."
   absl::Status status_;
+  EventCompressor compressor_;
 };
 
 // `text` as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.

@@ -74,7 +74,8 @@ absl::Status CampaignRun::OpenLedger() {
   rules_.retry = options_.retry;
   rules_.uncertain = options_.uncertain;
   feeder_.emplace(&list, ledger_.get(), options_.uncertain);
-  recorder_.emplace(campaign_, ledger_.get(), options_.uncertain, options_.bounce_dir);
+  recorder_.emplace(campaign_, ledger_.get(), options_.uncertain, options_.bounce_dir,
+                    options_.events);
   return absl::OkStatus();
 }
 
@@ -246,6 +247,9 @@ void CampaignRun::Housekeep(bool now_and_then) {
   if (!now_and_then) return;
   // Nobody who looks on waits for a buffer to be full.
   recorder_->Flush().IgnoreError();  // disk_status() has what comes of it
+  if (const absl::Status warning = recorder_->TakeWarning(); !warning.ok()) {
+    Notice(fmt::format("events are kept as they are: {}", std::string(warning.message())));
+  }
   ReloadDkimKeys();
   if (options_.on_progress) options_.on_progress(Progress());
 }

@@ -45,7 +45,7 @@ bool DomainIsGone(const engine::smtp::EnhancedCode& enhanced) {
 
 absl::Status Recorder::Open(absl::Time now) {
   const std::string& dir = campaign_->dir();
-  auto events = EventLog::Open(dir, campaign_->id());
+  auto events = EventLog::Open(dir, campaign_->id(), events_options_);
   if (!events.ok()) return events.status();
   events_ = *std::move(events);
   undelivered_.set_path(dir + "/undelivered.csv");

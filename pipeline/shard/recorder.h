@@ -35,11 +35,12 @@ class Recorder {
  public:
   // `state_dir`: where the suppression list is; empty: bounces suppress nobody.
   Recorder(const Campaign* campaign, const Ledger* ledger, UncertainPolicy uncertain,
-           std::string state_dir)
+           std::string state_dir, const EventLogOptions& events)
       : campaign_(campaign),
         ledger_(ledger),
         uncertain_(uncertain),
-        state_dir_(std::move(state_dir)) {}
+        state_dir_(std::move(state_dir)),
+        events_options_(events) {}
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
@@ -56,6 +57,7 @@ class Recorder {
 
   absl::Status Flush();
   absl::Status status() const;
+  absl::Status TakeWarning() { return events_->TakeWarning(); }  // as EventLog's
   const UndeliveredFile& undelivered() const { return undelivered_; }
   uint64_t suppressed() const { return suppressed_; }  // addresses that came on the list
 
@@ -74,6 +76,7 @@ class Recorder {
   const Ledger* const ledger_;
   const UncertainPolicy uncertain_;
   const std::string state_dir_;
+  const EventLogOptions events_options_;
   std::unique_ptr<EventLog> events_;
   UndeliveredFile undelivered_{""};
   RejectedRows rejected_;

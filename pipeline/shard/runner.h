@@ -36,6 +36,7 @@
 #include "pipeline/route/direct.h"
 #include "pipeline/route/mx_router.h"
 #include "pipeline/route/relay.h"
+#include "pipeline/settle/event_log.h"
 #include "pipeline/settle/outcome.h"
 #include "pipeline/settle/retry.h"
 #include "pipeline/settle/settler.h"
@@ -78,6 +79,7 @@ struct CampaignOptions {
   // The state directory whose suppression list gets the addresses that bounce for good; empty: none
   // does.
   std::string bounce_dir;
+  EventLogOptions events;
   RetrySchedule retry;
   UncertainPolicy uncertain = UncertainPolicy::kSkip;
   double breaker_share = Breaker::kDefaultShare;        // 0: it goes on whatever is refused

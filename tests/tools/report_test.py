@@ -43,6 +43,29 @@ def test_what_servers_say_cannot_harm_a_terminal(t):
     e2e.expect("?]0;owned??[2J?abc?31m" in result.out, result.out)
 
 
+def test_files_of_events_are_rotated_and_compressed(t):
+    arguments, _ = t.simple_campaign(3000)
+    sink = e2e.Sink(t, jsonl=False)
+    t.send("--name", "spring", *arguments, "--via", sink.url, "--rotate-events", "64K",
+           "--compress-events").expect_code(0)
+    sink.stop()
+    folder = t.dir / "state" / "campaigns" / "spring"
+    names = sorted(p.name for p in folder.glob("events.*"))
+    packed = [n for n in names if n.endswith(".zst")]
+    e2e.expect(packed and set(names) <= {*packed, "events.jsonl"}, f"files: {names}")
+    for name in packed:
+        e2e.expect_equal((folder / name).read_bytes()[:4], b"\x28\xb5\x2f\xfd", f"magic number of {name}")
+    report = json.loads(t.run("report", "spring", "--state", "state", "--json").expect_code(0).out)
+    e2e.expect_equal((report["events"], report["bad_lines"], report["damaged"]), (3000, 0, []), "events")
+    # A damaged file is said, and the others are read.
+    last = folder / packed[-1]
+    last.write_bytes(last.read_bytes()[:-20])
+    result = t.run("report", "spring", "--state", "state").expect_code(0)
+    result.expect_says(rf"{packed[-1]} is damaged")
+    t.send("--name", "x", *arguments, "--via", sink.url, "--rotate-events", "1K").expect_code(2).expect_says(
+        "--rotate-events 1K", "at least 64K")
+
+
 def test_a_campaign_that_is_not_there(t):
     sent_campaign(t, 1)
     t.run("report", "sprang", "--state", "state").expect_code(2).expect_says("no campaign", "spring")

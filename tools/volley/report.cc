@@ -80,6 +80,7 @@ void PrintTotals(const Report& r) {
   const absl::Duration took = r.last - r.first;
   fmt::print("  {} tries from {} to {} ({})\n", Grouped(r.read.events), Time(r.first), Time(r.last),
              FormatSpan(took));
+  for (const std::string& file : r.read.damaged) fmt::print("  {}\n", Printable(file));
   if (r.read.bad_lines > 0) {
     fmt::print("  {} lines of events.jsonl are no events and were passed over\n",
                Grouped(r.read.bad_lines));
@@ -216,6 +217,7 @@ nlohmann::ordered_json Json(const Report& r) {
   out["totals"] = std::move(totals);
   out["events"] = r.read.events;
   out["bad_lines"] = r.read.bad_lines;
+  out["damaged"] = r.read.damaged;
   if (r.read.events > 0) {
     out["first"] = IsoTime(r.first);
     out["last"] = IsoTime(r.last);

@@ -183,6 +183,14 @@ absl::Status ReadSettleFlags(const SendFlags& flags, pipeline::CampaignKind kind
     run->retry.first = std::max(*span, absl::Seconds(1));
     run->retry.longest = std::max(run->retry.longest, *span);
   }
+  if (!flags.rotate_events.empty()) {
+    const auto bytes = ParseBytes(flags.rotate_events);
+    if (!bytes.ok() || *bytes < pipeline::EventLogOptions::kLeastBytes) {
+      return absl::InvalidArgumentError(fmt::format(
+          "--rotate-events {}: write a size of at least 64K, such as 100M", flags.rotate_events));
+    }
+    run->events.bytes_max = *bytes;
+  }
   run->uncertain = UncertainOf(flags, kind);
   return absl::OkStatus();
 }
@@ -195,6 +203,7 @@ pipeline::CampaignOptions MakeCampaignOptions(const CampaignDefinition& definiti
   if (!flags.keep_bounced) options.bounce_dir = flags.campaign.state_dir;
   options.render_failures_max = flags.render_failures_max;
   options.breaker_share = *BreakerShare(flags.breaker);
+  options.events.compress = flags.compress_events;
   options.weight = definition.weight.value_or(1);
   return options;
 }

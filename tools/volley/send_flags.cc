@@ -121,6 +121,10 @@ void AddSendFlags(CLI::App* command, SendFlags* flags) {
                    "Stop when more than N copies could not be made; 0: never (0)")
       ->check(CLI::NonNegativeNumber)
       ->group(how);
+  command->add_flag("--compress-events", flags->compress_events,
+                    "Files of events that are full become events.N.jsonl.zst (zstd)");
+  command->add_option("--rotate-events", flags->rotate_events,
+                      "When a file of events is full: 100M, at least 64K (default 1G)");
   command
       ->add_flag("--fixed-limits", flags->fixed_limits,
                  "Limits stay as configured whatever servers say (for tests of a server)")

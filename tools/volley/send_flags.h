@@ -30,6 +30,8 @@ struct SendFlags {
   bool now = false;  // in spite of a start in the schedule
   bool keep_bounced = false, fixed_limits = false;
   std::string breaker = "10%";
+  bool compress_events = false;
+  std::string rotate_events;
   std::vector<std::string> mx_overrides;
   uint16_t mx_port = 25;
   bool mx_loopback = false;

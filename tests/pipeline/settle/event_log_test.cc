@@ -1,5 +1,6 @@
 #include "pipeline/settle/event_log.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -36,8 +38,9 @@ OutcomeNote NoteOf(Outcome outcome, std::string_view text = "") {
 }
 
 std::unique_ptr<EventLog> OpenLog(const TempDir& dir,
-                                  uint64_t bytes_max = EventLog::kDefaultBytesMax) {
-  auto log = EventLog::Open(dir.path(), "spring", bytes_max);
+                                  uint64_t bytes_max = EventLogOptions().bytes_max,
+                                  bool compress = false) {
+  auto log = EventLog::Open(dir.path(), "spring", {bytes_max, compress});
   EXPECT_TRUE(log.ok()) << log.status();
   return *std::move(log);
 }
@@ -301,6 +304,93 @@ TEST(EventLog, TellsOfADeviceThatIsFull) {
   log->Add(NoteOf(Outcome::kDelivered), "a@example.org", "", "");
   const absl::Status status = log->Flush();
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+}
+
+// The numbers of the recipients in all files, oldest first, whatever they are compressed as.
+std::vector<uint32_t> IndexesOf(const TempDir& dir) {
+  uint32_t oldest = 0;
+  const auto name = [](uint32_t n) { return fmt::format("events.{}.jsonl", n); };
+  const auto there = [&dir](const std::string& file) {
+    return std::filesystem::exists(dir.path(file));
+  };
+  while (there(name(oldest + 1)) || there(name(oldest + 1) + ".zst")) ++oldest;
+  std::vector<uint32_t> indexes;
+  for (uint32_t n = oldest + 1; n-- > 0;) {
+    const std::string file = n == 0 ? "events.jsonl" : name(n);
+    std::string text;
+    if (there(file)) {
+      text = dir.Read(file);
+    } else {
+      const std::string packed = dir.Read(file + ".zst");
+      text.resize(ZSTD_getFrameContentSize(packed.data(), packed.size()) == ZSTD_CONTENTSIZE_UNKNOWN
+                      ? size_t{1} << 20
+                      : 0);
+      const size_t bytes = ZSTD_decompress(text.data(), text.size(), packed.data(), packed.size());
+      EXPECT_FALSE(ZSTD_isError(bytes)) << ZSTD_getErrorName(bytes);
+      text.resize(bytes);
+    }
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) {
+      indexes.push_back(nlohmann::json::parse(line).at("index"));
+    }
+  }
+  return indexes;
+}
+
+std::vector<uint32_t> UpTo(uint32_t n) {
+  std::vector<uint32_t> indexes(n);
+  for (uint32_t i = 0; i < n; ++i) indexes[i] = i;
+  return indexes;
+}
+
+void AddSome(EventLog* log, uint32_t from, uint32_t to) {
+  OutcomeNote note = NoteOf(Outcome::kDelivered, std::string(200, 'x'));
+  for (note.index = from; note.index < to; ++note.index) {
+    log->Add(note, "ann@example.org", "relay", "");
+    if (note.index % 10 == 0) {
+      ASSERT_TRUE(log->Flush().ok()) << log->status();
+    }
+  }
+  ASSERT_TRUE(log->Flush().ok()) << log->status();
+}
+
+TEST(EventLog, CompressesWhatWasMovedAndKeepsTheOrder) {
+  TempDir dir;
+  AddSome(OpenLog(dir, 10'000, /*compress=*/true).get(), 0, 1000);
+  EXPECT_TRUE(std::filesystem::exists(dir.path("events.1.jsonl.zst")));
+  EXPECT_FALSE(std::filesystem::exists(dir.path("events.1.jsonl")));
+  EXPECT_EQ(IndexesOf(dir), UpTo(1000));
+}
+
+TEST(EventLog, GoesOnWithWhatAKillLeft) {
+  TempDir dir;
+  AddSome(OpenLog(dir, 10'000).get(), 0, 300);
+  ASSERT_TRUE(std::filesystem::exists(dir.path("events.2.jsonl")));
+  // Killed before the compressed copy had its name, and after that before the file was removed.
+  dir.Write("events.1.jsonl.zst.part", "half of it");
+  std::filesystem::copy_file(dir.path("events.2.jsonl"), dir.path("copy"));
+  ASSERT_TRUE(CompressFile(dir.path("events.2.jsonl")).ok());
+  std::filesystem::rename(dir.path("copy"), dir.path("events.2.jsonl"));
+  AddSome(OpenLog(dir, 10'000, /*compress=*/true).get(), 300, 600);
+  EXPECT_EQ(IndexesOf(dir), UpTo(600));
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
+    const std::string name = entry.path().filename();
+    EXPECT_TRUE(name == "events.jsonl" || name.ends_with(".zst")) << name;
+  }
+}
+
+TEST(EventLog, WhatCannotBeCompressedStaysAsItIs) {
+  TempDir dir;
+  AddSome(OpenLog(dir, 10'000).get(), 0, 100);
+  const std::string before = dir.Read("events.1.jsonl");
+  std::filesystem::create_directory(dir.path("events.1.jsonl.zst.part"));
+  EventCompressor compressor;
+  compressor.Start({dir.path("events.1.jsonl")});
+  while (compressor.busy()) usleep(1000);
+  EXPECT_THAT(std::string(compressor.TakeWarning().message()),
+              HasSubstr("events.1.jsonl.zst.part"));
+  EXPECT_TRUE(compressor.TakeWarning().ok()) << "said twice";
+  EXPECT_EQ(dir.Read("events.1.jsonl"), before);
 }
 
 }  // namespace

@@ -1,0 +1,1 @@
+volley_fuzzer(event_bytes event_bytes_fuzz.cc DEPS volley_pipeline_report)
