@@ -238,7 +238,7 @@ absl::StatusOr<CampaignDefinition> Load(const std::string& path, FrozenFacts* fa
   const Place place{path};
   std::vector<TableSpec> tables = Tables(place, &definition);
   if (facts != nullptr) tables.push_back(FrozenTable(place, facts));
-  std::vector<std::string> titles = {"relay", "dkim"};
+  std::vector<std::string> titles = {"relay", "dkim", "warm_up"};
   for (const TableSpec& t : tables) titles.push_back(t.title);
   for (const auto& [key, node] : *root) {
     if (key.str() == "relay") {
@@ -247,6 +247,10 @@ absl::StatusOr<CampaignDefinition> Load(const std::string& path, FrozenFacts* fa
     }
     if (key.str() == "dkim") {
       if (absl::Status s = ReadDkim(place, node, &definition.dkim); !s.ok()) return s;
+      continue;
+    }
+    if (key.str() == "warm_up") {
+      if (absl::Status s = ReadWarmUps(place, node, &definition.warm_ups); !s.ok()) return s;
       continue;
     }
     const TableSpec* spec = nullptr;
@@ -347,6 +351,7 @@ std::string FormatCampaignFile(const CampaignDefinition& definition, const Froze
   }
   if (!d.relays.empty()) file.insert_or_assign("relay", FormatRelays(d.relays));
   if (!d.dkim.empty()) file.insert_or_assign("dkim", FormatDkim(d.dkim));
+  if (!d.warm_ups.empty()) file.insert_or_assign("warm_up", FormatWarmUps(d.warm_ups));
   std::ostringstream out;
   out << file;
   return "# Made by volley: what was asked for when this campaign began. Not to be edited.\n" +

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "engine/message/composer.h"
 #include "pipeline/campaign/schedule.h"
+#include "pipeline/campaign/warm_up_table.h"
 #include "pipeline/route/relay.h"
 #include "pipeline/throttle/limit_spec.h"
 
@@ -82,6 +83,7 @@ struct CampaignDefinition {
   AttachmentsDefinition attachments;
   ScheduleDefinition schedule;
   PolicyDefinition policy;
+  std::vector<WarmUpDefinition> warm_ups;
 
   std::optional<uint32_t> connections;              // default kDefaultConnections
   std::optional<uint32_t> messages_per_connection;  // 0: no limit; default as below

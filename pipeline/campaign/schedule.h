@@ -49,6 +49,7 @@ class Schedule {
 
   absl::Time start() const { return start_; }  // InfinitePast: none
   absl::Time not_after() const { return not_after_; }
+  absl::TimeZone zone() const { return zone_; }
 
  private:
   struct Window {

@@ -59,11 +59,19 @@ class Planner {
   absl::Status AddLimit(const LimitKey& key, const LimitSpec& spec) {
     const bool limits = spec.rate || spec.quota || spec.connections;
     std::optional<WarmUp> plan;
-    for (const PlanWarmUp& w : options_.warm_ups) {
-      if (w.key == key) plan = w.plan;
-    }
+    if (const WarmUp* of = WarmUpOf(options_.warm_ups, key)) plan = *of;
     if (!limits && !plan) return absl::OkStatus();
     return simulation_.limits().FindOrAdd(key, spec, options_.start, std::move(plan)).status();
+  }
+
+  // Those of several lanes together.
+  absl::Status AddWarmUps(const std::vector<std::string>& sources) {
+    const bool named = !sources.empty() && !sources[0].empty();
+    absl::Status status;
+    for (const KeyedWarmUp& warm_up : options_.warm_ups) {
+      if (!IsOfOneLane(warm_up.key, named)) status.Update(AddLimit(warm_up.key, {}));
+    }
+    return status;
   }
 
   absl::Status AddLane(const std::string& group, const LaneWork& work, uint64_t routes = 1) {
@@ -245,6 +253,7 @@ class RoutePlanner {
         planner_.AddLimit({.campaign = options_.campaign}, {.connections = options_.connections,
                                                             .rate = options_.limits.rate,
                                                             .quota = options_.limits.quota});
+    if (status.ok()) status = planner_.AddWarmUps(direct_.sources);
     for (const PlanRoute& route : routes.routes) {
       if (!status.ok()) return status;
       status = route.provider == direct_.fallback && ++unknown_ > kLanesMax ? AddSmall(route)
@@ -339,6 +348,7 @@ absl::StatusOr<Plan> PlanByRelays(const PlanOptions& options, std::span<const Pl
                                   const LeftToSend& left) {
   Planner planner(options);
   absl::Status status = planner.AddLimit({.campaign = options.campaign}, options.limits);
+  status.Update(planner.AddWarmUps({}));
   const DomainCount all = SumOf(left);
   uint64_t weights = 0, before = 0;
   for (const PlanRelay& relay : relays) weights += relay.weight;

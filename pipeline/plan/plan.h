@@ -26,8 +26,8 @@
 #include "pipeline/plan/routes.h"
 #include "pipeline/throttle/limit.h"
 #include "pipeline/throttle/limit_spec.h"
+#include "pipeline/throttle/limit_table.h"
 #include "pipeline/throttle/quota.h"
-#include "pipeline/throttle/warm_up.h"
 
 namespace volley::pipeline {
 
@@ -64,11 +64,6 @@ struct Plan {
   absl::Duration duration() const;
 };
 
-struct PlanWarmUp {
-  LimitKey key;
-  WarmUp plan;
-};
-
 struct PlanOptions {
   std::string campaign;  // id, for limits
   LimitSpec limits;      // of the whole campaign: rate and quota
@@ -78,7 +73,7 @@ struct PlanOptions {
   ClockReading start;
   std::string quota_dir;  // a copy: what is planned is counted there
   RoundTrips round_trips;
-  std::vector<PlanWarmUp> warm_ups;
+  std::vector<KeyedWarmUp> warm_ups;
   std::function<void(uint64_t sent, uint64_t total)> on_progress;  // now and then
 };
 

@@ -77,7 +77,9 @@ absl::StatusOr<uint32_t> RouteTable::MakeLimits(const Route& route, const Source
   if (!spec.connections) spec.connections = rules_.connections;
   if (rules_.adapter != nullptr && !spec.rate) spec.rate = kUnpaced;
   const LimitKey key{.source = source.name(), .provider = LimitName(route)};
-  const auto limit = limits_->FindOrAdd(key, spec, {rules_.clock(), absl::Now()});
+  std::optional<WarmUp> plan;
+  if (const WarmUp* of = WarmUpOf(rules_.warm_ups, key)) plan = *of;
+  const auto limit = limits_->FindOrAdd(key, spec, {rules_.clock(), absl::Now()}, std::move(plan));
   if (!limit.ok()) return limit.status();
   if (rules_.adapter == nullptr) return 0;
   return rules_.adapter->Add(key.source.empty() ? key.provider : key.source + " -> " + key.provider,

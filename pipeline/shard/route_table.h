@@ -48,6 +48,7 @@ struct RouteRules {
   uint32_t connections = 1;        // of one lane, unless its provider allows fewer
   uint32_t messages_per_connection = 0;
   absl::Duration rest_first = absl::Minutes(5), rest_longest = absl::Hours(1);
+  std::vector<KeyedWarmUp> warm_ups;
   bool own_retry = false;  // the run's retry schedule goes before the providers'
   const engine::policy::Provider* fallback = nullptr;  // "everybody else": each route for itself
   Adapter* adapter = nullptr;                          // null: limits stay as they are

@@ -173,6 +173,7 @@ void Runner::MakeDirect() {
   rules.rest_first = campaigns_[0].options.retry.first;
   rules.rest_longest = campaigns_[0].options.retry.longest;
   rules.fallback = &options_.providers->fallback();
+  rules.warm_ups = options_.warm_ups;
   if (options_.adapt) {
     adapter_.emplace([this](const LimitChange& change) { OnLimitChange(change); });
     rules.adapter = shared_.adapter = &*adapter_;
@@ -277,6 +278,11 @@ absl::Status Runner::MakeLimits() {
   }
   for (const Relay& relay : options_.relays) {
     add({.relay = relay.name}, {.rate = relay.rate, .quota = relay.quota});
+  }
+  const bool sources = direct() && !options_.direct->sources.empty();
+  for (const KeyedWarmUp& warm_up : options_.warm_ups) {
+    if (direct() && IsOfOneLane(warm_up.key, sources)) continue;  // RouteTable makes it
+    status.Update(limits_->FindOrAdd(warm_up.key, {}, now, warm_up.plan).status());
   }
   for (const std::string& note : limits_->TakeNotes()) Notice(note);
   return status;

@@ -42,6 +42,7 @@
 #include "pipeline/settle/settler.h"
 #include "pipeline/settle/undelivered.h"
 #include "pipeline/store/suppression.h"
+#include "pipeline/throttle/limit_table.h"
 
 namespace volley::pipeline {
 
@@ -98,9 +99,10 @@ struct RunOptions {
   std::optional<DirectOptions> direct;  // instead of relays
   std::shared_ptr<const engine::policy::ProviderPack> providers =
       engine::policy::ProviderPack::BuiltIn();
-  std::string quota_dir;  // where quotas are kept over restarts; made if need be
-  bool adapt = true;      // limits follow what servers say
-  uint32_t shards = 1;    // at most `connections` for each relay
+  std::string quota_dir;              // where quotas are kept over restarts; made if need be
+  std::vector<KeyedWarmUp> warm_ups;  // by source and provider, or fewer of them
+  bool adapt = true;                  // limits follow what servers say
+  uint32_t shards = 1;                // at most `connections` for each relay
   uint32_t connections = 1;
   uint32_t messages_per_connection = 0;
   io::ReactorOptions reactor;

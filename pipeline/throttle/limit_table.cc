@@ -53,6 +53,13 @@ const RateSpec kPlanWindow = {kQuotaCountMax, absl::Hours(24)};
 
 }  // namespace
 
+const WarmUp* WarmUpOf(const std::vector<KeyedWarmUp>& plans, const LimitKey& key) {
+  for (const KeyedWarmUp& keyed : plans) {
+    if (keyed.key == key) return &keyed.plan;
+  }
+  return nullptr;
+}
+
 absl::StatusOr<Limit*> LimitTable::FindOrAdd(const LimitKey& key, const LimitSpec& spec,
                                              const ClockReading& now, std::optional<WarmUp> plan) {
   std::lock_guard lock(mutex_);

@@ -25,6 +25,19 @@
 
 namespace volley::pipeline {
 
+// A plan and what it is for.
+struct KeyedWarmUp {
+  LimitKey key;
+  WarmUp plan;
+};
+// That of just this key; null: there is none.
+const WarmUp* WarmUpOf(const std::vector<KeyedWarmUp>& plans, const LimitKey& key);
+// Whether it is a lane's own, and is made with the lane. `sources`: lanes have some. Where the
+// kernel chooses the address, a provider has one lane.
+inline bool IsOfOneLane(const LimitKey& key, bool sources) {
+  return !key.provider.empty() && key.source.empty() != sources;
+}
+
 class LimitTable {
  public:
   struct Options {

@@ -27,6 +27,7 @@ class WarmUp {
   struct Step {
     uint32_t day;       // 1: the start date
     uint64_t messages;  // on this day and those until the next step
+    bool operator==(const Step&) const = default;
   };
   struct Allowance {
     // 0 before the start; nullopt: the plan is over.

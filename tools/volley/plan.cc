@@ -322,7 +322,12 @@ class Planning {
     }
     const auto left = Left(1);
     if (!left.ok()) return left.status();
-    return PlanByRelays(options, relays, *left);
+    auto planned = options;
+    auto warm_ups = ReadWarmUps(subject_.definition, options.schedule, nullptr,
+                                *engine::policy::ProviderPack::BuiltIn());
+    if (!warm_ups.ok()) return warm_ups.status();
+    planned.warm_ups = *std::move(warm_ups);
+    return PlanByRelays(planned, relays, *left);
   }
 
   // As send: --providers, or what the campaign was begun with.
@@ -366,7 +371,11 @@ class Planning {
                       std::all_of(overrides.begin(), overrides.end(),
                                   [](const auto& over) { return IsThisMachine(over.host); });
     direct.tls = here || how->mx.allow_nobodys ? TlsPolicy::kOff : how->how.tls;
-    return PlanByRoutes(options, direct, routes);
+    auto planned = options;
+    auto warm_ups = ReadWarmUps(subject_.definition, options.schedule, &*how, *pack);
+    if (!warm_ups.ok()) return warm_ups.status();
+    planned.warm_ups = *std::move(warm_ups);
+    return PlanByRoutes(planned, direct, routes);
   }
 
   const PlanFlags& flags_;

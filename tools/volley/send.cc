@@ -254,6 +254,7 @@ absl::Status CheckSameWay(const Prepared& first, const Prepared& other) {
   if (a.relays != b.relays) what = "relays (via)";
   if (a.policy.providers_path != b.policy.providers_path) what = "providers ([policy])";
   if (a.policy.rules_path != b.policy.rules_path) what = "rules ([policy])";
+  if (a.warm_ups != b.warm_ups) what = "plans ([[warm_up]])";
   if (a.connections != b.connections) what = "connections ([limits])";
   if (a.messages_per_connection != b.messages_per_connection) {
     what = "messages_per_connection ([limits])";
@@ -412,6 +413,10 @@ int Send(const CLI::App& command, const SendFlags& flags) {
     run.direct = *std::move(how);
   }
   run.providers = all->front().policy.providers;
+  auto warm_ups = ReadWarmUps(definition, all->front().schedule, *direct ? &*run.direct : nullptr,
+                              *run.providers);
+  if (!warm_ups.ok()) return ReportError(warm_ups.status());
+  run.warm_ups = *std::move(warm_ups);
   run.reactor.backend = *backend;
   run.on_notice = [&progress](const std::string& text) { progress.Notice(text); };
   ProgressOfAll shown(&progress, all->size());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -142,6 +143,34 @@ void AddSendFlags(CLI::App* command, SendFlags* flags) {
   command->add_flag("--json", flags->json, "Summary as one JSON object")->group(output);
   command->add_flag("--no-progress", flags->no_progress, "No progress on standard error")
       ->group(output);
+}
+
+absl::StatusOr<std::vector<pipeline::KeyedWarmUp>> ReadWarmUps(
+    const pipeline::CampaignDefinition& definition, const pipeline::Schedule& schedule,
+    const pipeline::DirectOptions* direct, const engine::policy::ProviderPack& pack) {
+  const auto bad = [](const std::string& what) {
+    return absl::InvalidArgumentError("[[warm_up]] " + what);
+  };
+  for (const pipeline::WarmUpDefinition& d : definition.warm_ups) {
+    if (direct == nullptr && !(d.source.empty() && d.provider.empty())) {
+      return bad(
+          "of a source or provider is for mail without a relay (--via mx): through a relay "
+          "these are the relay's; leave both out");
+    }
+    const auto* provider = d.provider.empty() ? nullptr : pack.ByName(d.provider);
+    if (!d.provider.empty() && (provider == nullptr || provider == &pack.fallback())) {
+      return bad(fmt::format("provider \"{}\" is not known by that name: volley providers list",
+                             d.provider));
+    }
+    if (d.source.empty()) continue;
+    const auto& sources = direct->sources;
+    if (std::none_of(sources.begin(), sources.end(),
+                     [&d](const pipeline::Source& s) { return s.name() == d.source; })) {
+      return bad(
+          fmt::format("source \"{0}\" is not one that mail leaves from: --source {0}", d.source));
+    }
+  }
+  return pipeline::MakeWarmUps(definition.warm_ups, schedule.zone());
 }
 
 std::optional<double> BreakerShare(std::string_view text) {

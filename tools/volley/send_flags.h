@@ -47,6 +47,12 @@ void AddSendFlags(CLI::App* command, SendFlags* flags);
 absl::StatusOr<pipeline::Schedule> ReadSchedule(const pipeline::CampaignDefinition& definition,
                                                 const SendFlags& flags);
 
+// [[warm_up]], for mail that goes so: `direct` null: by relays, all of it together only. Names are
+// those of `pack`'s providers and of our sources.
+absl::StatusOr<std::vector<pipeline::KeyedWarmUp>> ReadWarmUps(
+    const pipeline::CampaignDefinition& definition, const pipeline::Schedule& schedule,
+    const pipeline::DirectOptions* direct, const engine::policy::ProviderPack& pack);
+
 // Of --breaker: 0.1 of "10%", 0 of "off"; nullopt: neither.
 std::optional<double> BreakerShare(std::string_view text);
 

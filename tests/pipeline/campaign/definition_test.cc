@@ -51,6 +51,41 @@ TEST(CampaignFile, IsNamedAfterItsFileWhenItHasNoName) {
   EXPECT_EQ(d->name, "june-news");
 }
 
+TEST(CampaignFile, ReadsPlansForNewAddressesAndWritesThemAgain) {
+  TempDir dir;
+  const auto d = LoadCampaignFile(dir.Write("c.toml", R"(
+[[warm_up]]
+source = "192.0.2.1"
+provider = "google"
+start = "2026-12-01"
+days = [50, 100, 200]
+[[warm_up]]
+start = "2026-12-24"
+days = { 10 = 7000, 1 = 5, 9 = 100 }
+)"));
+  ASSERT_TRUE(d.ok()) << d.status();
+  const std::vector<WarmUpDefinition> wanted = {
+      {"192.0.2.1", "google", "2026-12-01", {{1, 50}, {2, 100}, {3, 200}}},
+      {"", "", "2026-12-24", {{1, 5}, {9, 100}, {10, 7000}}}};
+  EXPECT_EQ(d->warm_ups, wanted);
+  FrozenFacts facts;
+  facts.key = "k";
+  const auto again =
+      LoadFrozenCampaignFile(dir.Write("frozen.toml", FormatCampaignFile(*d, facts)), &facts);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->warm_ups, wanted);
+  const auto made = MakeWarmUps(d->warm_ups, absl::UTCTimeZone());
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->at(0).key, (LimitKey{.source = "192.0.2.1", .provider = "google"}));
+  EXPECT_EQ(made->at(1)
+                .plan.At(absl::FromCivil(absl::CivilDay(2027, 1, 1), absl::UTCTimeZone()))
+                .messages,
+            100u);
+  EXPECT_THAT(
+      std::string(MakeWarmUps({wanted[1], wanted[1]}, absl::UTCTimeZone()).status().message()),
+      HasSubstr("two [[warm_up]] for everything"));
+}
+
 struct BadFile {
   std::string text, expected;
 };
@@ -68,6 +103,13 @@ TEST_P(BadCampaignFile, IsRefusedWithFileLineAndNextStep) {
 INSTANTIATE_TEST_SUITE_P(
     Table, BadCampaignFile,
     ::testing::Values(
+        BadFile{"[[warm_up]]\nstart = \"2026-12-01\"\n", "needs start"},
+        BadFile{"[[warm_up]]\nstart = \"1.12.2026\"\ndays = [1]\n", "1.12.2026"},
+        BadFile{"[[warm_up]]\nstart = \"2026-12-01\"\ndays = { x = 1 }\n", "\"x\" is no day"},
+        BadFile{"[[warm_up]]\nstart = \"2026-12-01\"\ndays = [-1]\n", "whole number"},
+        BadFile{"[[warm_up]]\nstart = \"2026-12-01\"\ndays = { 2 = 9 }\n", "[[warm_up]]"},
+        BadFile{"[[warm_up]]\nsauce = \"192.0.2.1\"\n", "source"},
+        BadFile{"warm_up = 3\n", "must be a table"},
         BadFile{"[campaign]\nsubjekt = \"x\"\n",
                 "c.toml:2: unknown key \"subjekt\" in [campaign] "
                 "(did you mean \"subject\"?)"},
@@ -109,6 +151,7 @@ TEST(CampaignFile, FrozenCopyReadsBackAsItWasWritten) {
 TEST(CampaignFile, FrozenCopyOfANewerVersionIsRefused) {
   TempDir dir;
   FrozenFacts facts;
+  facts.key = "k";
   const auto d = LoadFrozenCampaignFile(dir.Write("f.toml", "[frozen]\nversion = 2\n"), &facts);
   ASSERT_FALSE(d.ok());
   EXPECT_THAT(std::string(d.status().message()), HasSubstr("newer volley"));
