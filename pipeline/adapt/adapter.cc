@@ -34,7 +34,7 @@ std::string Words(const RateSpec& rate) { return rate == kUnpaced ? "none" : For
 bool IsTemporary(uint16_t code) { return code == 0 || (code >= 400 && code < 500); }
 
 // The server wants less of us; a greylisting one wants it later.
-bool IsAboutSpeed(const Refusal& refusal) {
+bool IsAboutSpeed(const RefusedTry& refusal) {
   const auto& reply = refusal.reply;
   if (refusal.category == Category::kGreylisted) return false;
   if (reply.code == 421 || refusal.category == Category::kRateLimited) return true;
@@ -58,7 +58,7 @@ uint32_t Adapter::Add(std::string name, Limit* limit, const engine::policy::Prov
 
 // --- Refusals ---
 
-void Adapter::OnRefused(uint32_t id, const Refusal& refusal, io::MonoTime now) {
+void Adapter::OnRefused(uint32_t id, const RefusedTry& refusal, io::MonoTime now) {
   Lane* lane = &lanes_[id];
   if (refusal.reply.code != 0) {
     const ReplyRule* rule = engine::policy::ProviderPack::Match(*lane->provider, refusal.reply);
@@ -73,7 +73,7 @@ void Adapter::OnRefused(uint32_t id, const Refusal& refusal, io::MonoTime now) {
 }
 
 // Whether it began after the last change of that kind.
-bool Adapter::IsNews(Lane* lane, Kind kind, const Refusal& refusal) {
+bool Adapter::IsNews(Lane* lane, Kind kind, const RefusedTry& refusal) {
   int64_t& last = lane->cohort[kind];
   const bool transaction = refusal.began < refusal.ended;
   const int64_t since = transaction ? last : last + kConnectCohortMs;
@@ -93,7 +93,7 @@ bool Adapter::Reached(Lane* lane, const void* what, const engine::policy::CountP
 }
 
 // False: it is not at its threshold, and the reply is taken as any other.
-bool Adapter::ApplyRule(Lane* lane, const ReplyRule& rule, const Refusal& refusal,
+bool Adapter::ApplyRule(Lane* lane, const ReplyRule& rule, const RefusedTry& refusal,
                         io::MonoTime now) {
   if (!Reached(lane, &rule, rule.threshold, refusal.ended)) return false;
   switch (rule.action) {
@@ -119,7 +119,7 @@ bool Adapter::ApplyRule(Lane* lane, const ReplyRule& rule, const Refusal& refusa
   return true;
 }
 
-void Adapter::OnBlocked(Lane* lane, absl::Duration pause, const Refusal& refusal,
+void Adapter::OnBlocked(Lane* lane, absl::Duration pause, const RefusedTry& refusal,
                         io::MonoTime now) {
   static constexpr char kBlocks = 0;
   // Among many that are taken they are about some messages, not about us.
@@ -132,7 +132,7 @@ void Adapter::OnBlocked(Lane* lane, absl::Duration pause, const Refusal& refusal
   Pause(lane, std::min(kPauseMax, pause * (1 << doublings)), 1, "", refusal, now);
 }
 
-void Adapter::Cut(Lane* lane, const Refusal& refusal, io::MonoTime now) {
+void Adapter::Cut(Lane* lane, const RefusedTry& refusal, io::MonoTime now) {
   const uint32_t clean = lane->clean;
   if (!IsNews(lane, kCut, refusal)) return;
   lane->clean = 0;
@@ -146,7 +146,7 @@ void Adapter::Cut(Lane* lane, const Refusal& refusal, io::MonoTime now) {
 }
 
 void Adapter::Pause(Lane* lane, absl::Duration pause, std::optional<uint32_t> then,
-                    std::string_view rule, const Refusal& refusal, io::MonoTime now) {
+                    std::string_view rule, const RefusedTry& refusal, io::MonoTime now) {
   ++lane->pauses;
   const io::MonoTime until = std::max(lane->paused_until, now + pause);
   lane->paused_until = until;
@@ -160,7 +160,7 @@ void Adapter::Pause(Lane* lane, absl::Duration pause, std::optional<uint32_t> th
   if (then && *then < lane->window) SetWindow(lane, *then, rule, Words(refusal.reply));
 }
 
-void Adapter::Slow(Lane* lane, const ReplyRule& rule, const Refusal& refusal, io::MonoTime now) {
+void Adapter::Slow(Lane* lane, const ReplyRule& rule, const RefusedTry& refusal, io::MonoTime now) {
   if (!IsNews(lane, kSlow, refusal)) return;
   RateSpec rate;
   if (rule.rate) {
@@ -181,7 +181,7 @@ void Adapter::Slow(Lane* lane, const ReplyRule& rule, const Refusal& refusal, io
   SetRate(lane, rate, rule.name, Words(refusal.reply));
 }
 
-void Adapter::Cap(Lane* lane, const ReplyRule& rule, const Refusal& refusal, io::MonoTime now) {
+void Adapter::Cap(Lane* lane, const ReplyRule& rule, const RefusedTry& refusal, io::MonoTime now) {
   if (!IsNews(lane, kCap, refusal)) return;
   lane->cap = std::min(lane->ceiling, rule.connections.value_or(1));
   lane->capped_until = now + rule.duration;

@@ -55,7 +55,7 @@ struct LimitChange {
 };
 
 // A 4xx or 5xx, or a connection that could not be had.
-struct Refusal {
+struct RefusedTry {
   engine::bounce::ReplyFacts reply;
   engine::bounce::Category category = engine::bounce::Category::kNone;
   int64_t began = 0, ended = 0;  // ms; the same: it was no transaction
@@ -97,7 +97,7 @@ class Adapter {
     ++lane.sent_all;
     if (lane.changed || now - lane.sent_since >= kRateWindow) OnCleanSlow(&lane, now);
   }
-  void OnRefused(uint32_t id, const Refusal& refusal, io::MonoTime now);
+  void OnRefused(uint32_t id, const RefusedTry& refusal, io::MonoTime now);
 
   // Ends what is over. Call it about once a second.
   void Tick(io::MonoTime now);
@@ -132,17 +132,17 @@ class Adapter {
     absl::flat_hash_map<const void*, std::deque<int64_t>> matches;  // of a rule: when
   };
 
-  bool IsNews(Lane* lane, Kind kind, const Refusal& refusal);
+  bool IsNews(Lane* lane, Kind kind, const RefusedTry& refusal);
   bool Reached(Lane* lane, const void* what, const engine::policy::CountPer& threshold, int64_t at);
-  bool ApplyRule(Lane* lane, const engine::policy::ReplyRule& rule, const Refusal& refusal,
+  bool ApplyRule(Lane* lane, const engine::policy::ReplyRule& rule, const RefusedTry& refusal,
                  io::MonoTime now);
-  void OnBlocked(Lane* lane, absl::Duration pause, const Refusal& refusal, io::MonoTime now);
-  void Cut(Lane* lane, const Refusal& refusal, io::MonoTime now);
+  void OnBlocked(Lane* lane, absl::Duration pause, const RefusedTry& refusal, io::MonoTime now);
+  void Cut(Lane* lane, const RefusedTry& refusal, io::MonoTime now);
   void Pause(Lane* lane, absl::Duration pause, std::optional<uint32_t> then, std::string_view rule,
-             const Refusal& refusal, io::MonoTime now);
-  void Slow(Lane* lane, const engine::policy::ReplyRule& rule, const Refusal& refusal,
+             const RefusedTry& refusal, io::MonoTime now);
+  void Slow(Lane* lane, const engine::policy::ReplyRule& rule, const RefusedTry& refusal,
             io::MonoTime now);
-  void Cap(Lane* lane, const engine::policy::ReplyRule& rule, const Refusal& refusal,
+  void Cap(Lane* lane, const engine::policy::ReplyRule& rule, const RefusedTry& refusal,
            io::MonoTime now);
   void OnCleanSlow(Lane* lane, io::MonoTime now);
   void SetWindow(Lane* lane, uint32_t window, std::string_view rule, std::string cause);
